@@ -1,0 +1,258 @@
+//! Rules 1 to 3 of DESIGN §5 for one end of one packet: exact, early, late. Each rule collects the
+//! conversations that fit; the first rule that finds any decides, and if they belong to different
+//! processes nobody is named.
+
+use schema::Proto;
+use schema::annotation::Rule;
+use schema::flow::Way;
+
+use super::Windows;
+use super::own_syn::OwnSyns;
+use crate::decode::{Packet, Tcp};
+use crate::events::{ConversationId, IdentityId};
+use crate::index::Entry;
+use crate::syn::Attempt;
+
+/// What fits one end of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// One process's conversation.
+    One(ConversationId, Rule),
+    /// Conversations of several processes.
+    Several,
+    /// None.
+    Nobody,
+}
+
+/// One end of a flow, and what is known of it.
+#[derive(Clone, Copy)]
+pub(super) struct End<'a> {
+    /// Conversations that are local to this end, by start; not empty.
+    pub(super) entries: &'a [Entry],
+    /// The flow's connection attempts.
+    pub(super) attempts: &'a [Attempt],
+    pub(super) own_syns: &'a OwnSyns,
+    pub(super) windows: Windows,
+    /// The way the packet goes.
+    pub(super) way: Way,
+    /// Whether this end sent it.
+    pub(super) sent: bool,
+}
+
+impl End<'_> {
+    /// Applies the rules in order of certainty.
+    pub(super) fn settle(
+        &self,
+        packet: &Packet,
+        time_ns: i64,
+        owner: impl Fn(ConversationId) -> Option<IdentityId>,
+    ) -> Fit {
+        let mut choice = Choice { fit: Fit::Nobody, owner: None, owner_of: owner };
+        if let Some(tcp) = &packet.tcp {
+            if let Some(attempt) = self.named_attempt(tcp, time_ns) {
+                self.opening(attempt, time_ns, &mut choice);
+                if choice.fit != Fit::Nobody {
+                    return choice.fit;
+                }
+            }
+        }
+        for entry in self.reaching(time_ns, 0).filter(|entry| time_ns <= entry.end_ns) {
+            choice.add(entry, Rule::Exact);
+        }
+        if choice.fit != Fit::Nobody {
+            return choice.fit;
+        }
+        match &packet.tcp {
+            // A SYN of another attempt than those of the lives around it belongs to none of them.
+            Some(tcp) if is_syn(tcp) && !self.attempts.is_empty() => {}
+            Some(tcp) => {
+                self.early_tcp(tcp, time_ns, &mut choice);
+                if choice.fit == Fit::Nobody {
+                    self.late_tcp(tcp, time_ns, &mut choice);
+                }
+            }
+            None if self.sent && packet.tuple.proto == Proto::UDP => {
+                self.early_udp(time_ns, &mut choice);
+                if choice.fit == Fit::Nobody {
+                    self.late(time_ns, self.windows.after_udp_ns, |_| true, &mut choice);
+                }
+            }
+            None => {}
+        }
+        choice.fit
+    }
+
+    /// Entries that began by `time_ns` and whose end, prolonged by `after_ns`, is not long past;
+    /// latest start first.
+    fn reaching(&self, time_ns: i64, after_ns: i64) -> impl Iterator<Item = &Entry> {
+        let begun = self.entries.partition_point(|entry| entry.start_ns <= time_ns);
+        self.entries[..begun]
+            .iter()
+            .rev()
+            .take_while(move |entry| entry.latest_end_ns.saturating_add(after_ns) >= time_ns)
+    }
+
+    /// The attempt that a SYN or SYN-ACK names by its number.
+    fn named_attempt(&self, tcp: &Tcp, time_ns: i64) -> Option<usize> {
+        let is_it = |attempt: &Attempt| {
+            attempt.first_ns <= time_ns
+                && if is_syn(tcp) {
+                    attempt.opener == self.way && attempt.seq == tcp.seq
+                } else {
+                    attempt.opener != self.way && attempt.is_acked_by(tcp.ack)
+                }
+        };
+        (is_syn(tcp) || is_syn_ack(tcp)).then(|| self.attempts.iter().rposition(is_it)).flatten()
+    }
+
+    /// A packet of the handshake belongs to the conversation that began with this attempt.
+    fn opening<F>(&self, attempt: usize, time_ns: i64, choice: &mut Choice<F>)
+    where
+        F: Fn(ConversationId) -> Option<IdentityId>,
+    {
+        for entry in self.entries {
+            if self.own_syns.of(entry.conversation) != Some(attempt) {
+                continue;
+            }
+            if time_ns < entry.start_ns {
+                choice.add(entry, Rule::Early);
+            } else if time_ns <= entry.end_ns {
+                choice.add(entry, Rule::Exact);
+            } else if time_ns - entry.end_ns <= self.windows.after_ns {
+                choice.add(entry, Rule::Late);
+            }
+        }
+    }
+
+    fn early_tcp<F>(&self, tcp: &Tcp, time_ns: i64, choice: &mut Choice<F>)
+    where
+        F: Fn(ConversationId) -> Option<IdentityId>,
+    {
+        let begun = self.entries.partition_point(|entry| entry.start_ns <= time_ns);
+        for entry in self.next_lives(begun) {
+            let fits = match self.own_syns.of(entry.conversation).map(|own| &self.attempts[own]) {
+                Some(own) if own.first_ns > time_ns => false,
+                Some(own) if own.opener == self.way => true,
+                // The other way, everything before the SYN-ACK is the old socket's.
+                Some(own) => match own.answered_ns {
+                    Some(answered) => answered <= time_ns,
+                    None => acks(tcp, own) || !self.lingers(begun, time_ns),
+                },
+                None => self.is_just_before(entry, begun, time_ns),
+            };
+            if fits {
+                choice.add(entry, Rule::Early);
+            }
+        }
+    }
+
+    fn early_udp<F>(&self, time_ns: i64, choice: &mut Choice<F>)
+    where
+        F: Fn(ConversationId) -> Option<IdentityId>,
+    {
+        let begun = self.entries.partition_point(|entry| entry.start_ns <= time_ns);
+        for entry in self.next_lives(begun) {
+            if self.is_just_before(entry, begun, time_ns) {
+                choice.add(entry, Rule::Early);
+            }
+        }
+    }
+
+    /// The next life, and those that began before it ended (in other namespaces).
+    fn next_lives(&self, begun: usize) -> impl Iterator<Item = &Entry> {
+        let next = &self.entries[begun..];
+        let first_end = next.first().map_or(i64::MIN, |entry| entry.end_ns);
+        next.iter().take_while(move |entry| entry.start_ns <= first_end)
+    }
+
+    /// Without a SYN to go by: within the window, and not past the end of an earlier life.
+    fn is_just_before(&self, entry: &Entry, begun: usize, time_ns: i64) -> bool {
+        let earlier_end = self.entries[..begun].last().map(|earlier| earlier.latest_end_ns);
+        entry.start_ns - time_ns <= self.windows.before_ns
+            && earlier_end.is_none_or(|end| end < time_ns)
+    }
+
+    /// Whether an earlier life can still be spoken for.
+    fn lingers(&self, begun: usize, time_ns: i64) -> bool {
+        self.entries[..begun]
+            .last()
+            .is_some_and(|earlier| time_ns - earlier.latest_end_ns <= self.windows.after_ns)
+    }
+
+    fn late_tcp<F>(&self, tcp: &Tcp, time_ns: i64, choice: &mut Choice<F>)
+    where
+        F: Fn(ConversationId) -> Option<IdentityId>,
+    {
+        let not_superseded = |entry: &Entry| {
+            let own = self.own_syns.of(entry.conversation);
+            let newer = self.attempts.iter().enumerate().rev().find(|(position, attempt)| {
+                attempt.first_ns <= time_ns
+                    && match own {
+                        Some(own) => *position > own,
+                        None => attempt.first_ns > entry.start_ns,
+                    }
+            });
+            let Some((_, newer)) = newer else { return true };
+            // The other way, the old socket speaks until the new one answers.
+            newer.opener != self.way
+                && newer.answered_ns.is_none_or(|answered| time_ns < answered)
+                && !acks(tcp, newer)
+        };
+        self.late(time_ns, self.windows.after_ns, not_superseded, choice);
+    }
+
+    fn late<F>(
+        &self,
+        time_ns: i64,
+        after_ns: i64,
+        speaks: impl Fn(&Entry) -> bool,
+        choice: &mut Choice<F>,
+    ) where
+        F: Fn(ConversationId) -> Option<IdentityId>,
+    {
+        let begun = self.entries.partition_point(|entry| entry.start_ns <= time_ns);
+        let latest_start = self.entries[..begun].last().map_or(i64::MIN, |entry| entry.start_ns);
+        for entry in self.reaching(time_ns, after_ns) {
+            let is_over = entry.end_ns < time_ns && time_ns - entry.end_ns <= after_ns;
+            let is_followed = latest_start > entry.end_ns;
+            if is_over && !is_followed && speaks(entry) {
+                choice.add(entry, Rule::Late);
+            }
+        }
+    }
+}
+
+/// The conversation chosen so far.
+struct Choice<F> {
+    fit: Fit,
+    owner: Option<IdentityId>,
+    owner_of: F,
+}
+
+impl<F: Fn(ConversationId) -> Option<IdentityId>> Choice<F> {
+    fn add(&mut self, entry: &Entry, rule: Rule) {
+        let owner = (self.owner_of)(entry.conversation);
+        match self.fit {
+            Fit::Nobody => {
+                self.fit = Fit::One(entry.conversation, rule);
+                self.owner = owner;
+            }
+            Fit::One(..) if owner != self.owner => self.fit = Fit::Several,
+            // One process, several of its sockets: any of them names it.
+            Fit::One(..) | Fit::Several => {}
+        }
+    }
+}
+
+fn is_syn(tcp: &Tcp) -> bool {
+    tcp.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN
+}
+
+fn is_syn_ack(tcp: &Tcp) -> bool {
+    tcp.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN | Tcp::ACK
+}
+
+/// Whether this packet answers the SYN of `attempt`.
+fn acks(tcp: &Tcp, attempt: &Attempt) -> bool {
+    tcp.flags & Tcp::ACK != 0 && attempt.is_acked_by(tcp.ack)
+}

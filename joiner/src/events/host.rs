@@ -1,0 +1,107 @@
+//! Machines and recordings: what was watched, from when to when, and what was lost meanwhile.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use schema::Endpoint;
+
+/// How long before its `ts` a `lost` row reaches back, nanoseconds (DESIGN: it covers the second
+/// before).
+const LOSS_SPAN_NS: i64 = 1_000_000_000;
+
+/// Index into [`Recordings::hosts`](super::Recordings::hosts).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(pub u16);
+
+/// One machine, from one boot to the next.
+#[derive(Debug)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Its boot id.
+    pub boot_id: String,
+    /// When it was recorded: from, to, nanoseconds since 1970; one pair per file.
+    pub recorded: Vec<(i64, i64)>,
+    /// When events were lost: from, to, nanoseconds since 1970.
+    losses: Vec<(i64, i64)>,
+    /// Its addresses, IPv4 as IPv4-mapped, as far as any row tells.
+    addresses: HashSet<[u8; 16]>,
+}
+
+impl Host {
+    pub(crate) fn new(name: String, boot_id: String) -> Self {
+        Self { name, boot_id, recorded: vec![], losses: vec![], addresses: HashSet::new() }
+    }
+
+    pub(crate) fn add_loss(&mut self, time_ns: i64) {
+        let from = time_ns.saturating_sub(LOSS_SPAN_NS);
+        match self.losses.last_mut() {
+            Some((first, last)) if *first <= from && from <= *last => *last = time_ns.max(*last),
+            _ => self.losses.push((from, time_ns)),
+        }
+    }
+
+    pub(crate) fn add_address(&mut self, endpoint: Endpoint) {
+        if !endpoint.is_unspecified() {
+            self.addresses.insert(endpoint.mapped());
+        }
+    }
+
+    /// Whether the address of `endpoint` is one of this machine's (every machine has its loopback).
+    #[must_use]
+    pub fn owns(&self, endpoint: Endpoint) -> bool {
+        endpoint.is_loopback() || self.addresses.contains(&endpoint.mapped())
+    }
+
+    /// Whether events were lost around `time_ns`.
+    #[must_use]
+    pub fn lost_at(&self, time_ns: i64) -> bool {
+        self.losses.iter().any(|&(from, to)| from <= time_ns && time_ns <= to)
+    }
+}
+
+/// What one event file says of itself.
+#[derive(Clone, Debug)]
+pub struct RecordingInfo {
+    /// The file.
+    pub path: PathBuf,
+    /// The machine's name.
+    pub host: String,
+    /// First moment recorded, nanoseconds since 1970.
+    pub start_ns: i64,
+    /// Last moment recorded, nanoseconds since 1970.
+    pub end_ns: i64,
+    /// Whether it ended cleanly.
+    pub complete: bool,
+    /// Rows.
+    pub rows: u64,
+    /// Things lost, by `lost` rows: (stage, how many).
+    pub lost: Vec<(String, u64)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_covers_the_second_before_its_row() {
+        let mut host = Host::new("h".into(), "b".into());
+        host.add_loss(5_000_000_000);
+        host.add_loss(5_900_000_000);
+        host.add_loss(9_000_000_000);
+        assert!(!host.lost_at(3_999_999_999));
+        assert!(host.lost_at(4_000_000_000) && host.lost_at(5_900_000_000));
+        assert!(!host.lost_at(7_000_000_000) && host.lost_at(8_500_000_000));
+    }
+
+    #[test]
+    fn every_host_owns_its_loopback() {
+        let mut host = Host::new("h".into(), "b".into());
+        host.add_address(Endpoint::v4([10, 0, 0, 1], 80));
+        host.add_address(Endpoint::v4([0; 4], 80));
+        assert!(host.owns(Endpoint::v4([10, 0, 0, 1], 9)));
+        assert!(host.owns(Endpoint::v4([127, 0, 0, 53], 9)));
+        assert!(!host.owns(Endpoint::v4([10, 0, 0, 2], 80)));
+        assert!(!host.owns(Endpoint::v4([0; 4], 80)));
+    }
+}

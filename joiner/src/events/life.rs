@@ -1,0 +1,79 @@
+//! Socket lives and conversations. A *life* is one socket from its first row to its close; a
+//! *conversation* is what it had with one peer: one for TCP and connected UDP, many for a server
+//! on an unconnected UDP socket.
+
+use schema::{EventDirection, FiveTuple, Kind};
+
+use super::host::HostId;
+use super::identity::IdentityId;
+
+/// Index into [`Recordings::lives`](super::Recordings::lives).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LifeId(pub u32);
+
+/// Index into [`Recordings::conversations`](super::Recordings::conversations).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConversationId(pub u32);
+
+/// One socket of one process.
+#[derive(Clone, Debug)]
+pub struct Life {
+    /// The machine it is on.
+    pub host: HostId,
+    /// The kernel's id of the socket.
+    pub socket_cookie: u64,
+    /// Inode of the socket's network namespace.
+    pub netns: Option<u64>,
+    /// Who opened the connection.
+    pub direction: Option<EventDirection>,
+    /// The kind of its first row.
+    pub opened: Kind,
+    /// The kind of the row that ended it; `None` if it outlived the recording.
+    pub closed: Option<Kind>,
+    /// Its first row, nanoseconds since 1970.
+    pub start_ns: i64,
+    /// Its close, or the end of the recording; nanoseconds since 1970.
+    pub end_ns: i64,
+    /// The process at the local end.
+    pub owner: Option<IdentityId>,
+    /// The owner's thread.
+    pub tid: Option<u32>,
+    /// Connect to established, microseconds.
+    pub latency_us: Option<u32>,
+    /// Segments sent again.
+    pub retransmits: Option<u32>,
+}
+
+impl Life {
+    /// Whether the socket was open at `time_ns`.
+    #[must_use]
+    pub fn contains(&self, time_ns: i64) -> bool {
+        self.start_ns <= time_ns && time_ns <= self.end_ns
+    }
+}
+
+/// One socket and one peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversation {
+    /// The socket.
+    pub life: LifeId,
+    /// From the local end to the remote one. The local address may be a wildcard for UDP.
+    pub tuple: FiveTuple,
+    /// The kind of the row that first named this peer.
+    pub opened: Kind,
+    /// The time of that row, nanoseconds since 1970.
+    pub opened_ns: i64,
+    /// Who talks to this peer, if another process than the life's owner.
+    pub owner: Option<IdentityId>,
+}
+
+/// From `time_ns` on, `life` belongs to `owner`.
+#[derive(Clone, Copy, Debug)]
+pub struct Handover {
+    /// The socket.
+    pub life: LifeId,
+    /// Nanoseconds since 1970.
+    pub time_ns: i64,
+    /// The new owner.
+    pub owner: IdentityId,
+}

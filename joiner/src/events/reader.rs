@@ -1,0 +1,391 @@
+//! Rows to lives. Rows may come in any order within a life: each fact is taken from the row that
+//! states it, times are minima and maxima.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use indexmap::IndexSet;
+use schema::rows::{Columns, EventFile, TextColumn};
+use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto, SchemaError};
+
+use super::host::{Host, HostId, RecordingInfo};
+use super::identity::{Identity, IdentityId};
+use super::life::{Conversation, ConversationId, Handover, Life, LifeId};
+use super::text::TextId;
+use super::{Recordings, position};
+
+/// The columns a life is made of; the rest are not read.
+const COLUMNS: &[&str] = &[
+    "ts",
+    "kind",
+    "proto",
+    "direction",
+    "local_addr",
+    "remote_addr",
+    "local_port",
+    "remote_port",
+    "socket_cookie",
+    "netns",
+    "pid",
+    "tid",
+    "uid",
+    "gid",
+    "user",
+    "comm",
+    "exe",
+    "cmdline",
+    "start_ts",
+    "ppid",
+    "parent_comm",
+    "parent_exe",
+    "container_id",
+    "container_name",
+    "container_image",
+    "pod_name",
+    "pod_namespace",
+    "latency_us",
+    "retransmits",
+    "error",
+    "count",
+];
+
+/// Collects the rows of all files.
+#[derive(Default)]
+pub(super) struct Builder {
+    out: Recordings,
+    identities: IndexSet<Identity>,
+    /// (host, pid, start): position is `proc` − 1.
+    processes: IndexSet<(HostId, u32, i64)>,
+    /// The latest life of a socket.
+    sockets: HashMap<(HostId, u64), LifeId>,
+    conversations: HashMap<(LifeId, FiveTuple), ConversationId>,
+}
+
+impl Builder {
+    /// Adds the rows of one file.
+    pub(super) fn add(&mut self, path: &Path, file: EventFile) -> Result<(), SchemaError> {
+        let meta = file.meta().clone();
+        let host = self.host(&meta.host, &meta.boot_id);
+        let mut info = RecordingInfo {
+            path: path.to_owned(),
+            host: meta.host,
+            start_ns: parse_time(&meta.start).unwrap_or(i64::MAX),
+            end_ns: i64::MIN,
+            complete: meta.complete,
+            rows: file.rows(),
+            lost: vec![],
+        };
+        for batch in file.batches(COLUMNS)? {
+            let batch = batch?;
+            let columns = batch.columns()?;
+            let mut cache = BatchCache::new(&columns);
+            for row in 0..batch.len() {
+                self.add_row(host, &columns, &mut cache, &mut info, row);
+            }
+        }
+        if let Some(end) = parse_time(&meta.end) {
+            info.end_ns = end;
+        }
+        // An empty recording without times covers nothing.
+        if info.start_ns <= info.end_ns {
+            self.out.hosts[usize::from(host.0)].recorded.push((info.start_ns, info.end_ns));
+        }
+        self.out.infos.push(info);
+        Ok(())
+    }
+
+    fn host(&mut self, name: &str, boot_id: &str) -> HostId {
+        let hosts = &mut self.out.hosts;
+        let known = hosts.iter().position(|host| host.name == name && host.boot_id == boot_id);
+        let index = known.unwrap_or_else(|| {
+            hosts.push(Host::new(name.to_owned(), boot_id.to_owned()));
+            hosts.len() - 1
+        });
+        // 65,536 files of different machines in one call don't fit a command line.
+        HostId(u16::try_from(index).unwrap_or(u16::MAX))
+    }
+
+    fn add_row(
+        &mut self,
+        host: HostId,
+        columns: &Columns<'_>,
+        cache: &mut BatchCache,
+        info: &mut RecordingInfo,
+        row: usize,
+    ) {
+        let Some(time_ns) = columns.ts.get(row) else { return };
+        info.start_ns = info.start_ns.min(time_ns);
+        info.end_ns = info.end_ns.max(time_ns);
+        let Some(kind) = cache.kind.get(&columns.kind, row, Kind::from_text) else { return };
+        let local = cache.local.get(&columns.local_addr, row, parse_addr);
+        if let Some(local) = local {
+            self.out.hosts[usize::from(host.0)].add_address(Endpoint::v6(local, 0));
+        }
+        match kind {
+            Kind::Lost => self.add_loss(host, columns, info, row, time_ns),
+            // Rules for these come with the listener, translation and process tables.
+            Kind::TcpListen | Kind::Nat | Kind::NatEnd | Kind::Forward | Kind::Exec => {}
+            Kind::Exit | Kind::Interface | Kind::Publish | Kind::Clock => {}
+            _ => {
+                let Some(cookie) = columns.socket_cookie.get(row) else { return };
+                let owner = self.identity(host, columns, cache, row);
+                let life = self.life(host, cookie, kind, time_ns);
+                self.update_life(life, columns, kind, row, time_ns, owner);
+                let remote = cache.remote.get(&columns.remote_addr, row, parse_addr);
+                let proto = cache.proto.get(&columns.proto, row, Proto::from_name);
+                let (Some(proto), Some(local), Some(remote)) = (proto, local, remote) else {
+                    return;
+                };
+                let ports = columns.local_port.get(row).zip(columns.remote_port.get(row));
+                let Some((local_port, remote_port)) = ports else { return };
+                let local = Endpoint::v6(local, local_port);
+                let remote = Endpoint::v6(remote, remote_port);
+                let tuple = FiveTuple::new(proto, local, remote);
+                self.converse(life, tuple, kind, time_ns, owner);
+            }
+        }
+    }
+
+    fn add_loss(
+        &mut self,
+        host: HostId,
+        columns: &Columns<'_>,
+        info: &mut RecordingInfo,
+        row: usize,
+        time_ns: i64,
+    ) {
+        let stage = columns.error.get(row).unwrap_or("unknown");
+        let count = columns.count.get(row).unwrap_or(1);
+        match info.lost.iter_mut().find(|(known, _)| known == stage) {
+            Some((_, total)) => *total = total.saturating_add(count),
+            None => info.lost.push((stage.to_owned(), count)),
+        }
+        // Packets the capture dropped don't make any name doubtful.
+        if stage != schema::kind::LossStage::Capture.as_str() {
+            self.out.hosts[usize::from(host.0)].add_loss(time_ns);
+        }
+    }
+
+    /// The life of socket `cookie` that a row of this kind belongs to.
+    fn life(&mut self, host: HostId, cookie: u64, kind: Kind, time_ns: i64) -> LifeId {
+        if let Some(&id) = self.sockets.get(&(host, cookie)) {
+            // A socket whose connect failed may connect again.
+            if kind != Kind::TcpConnect || self.out.lives[position(id.0)].closed.is_none() {
+                return id;
+            }
+        }
+        let id = LifeId(u32::try_from(self.out.lives.len()).unwrap_or(u32::MAX));
+        self.out.lives.push(Life {
+            host,
+            socket_cookie: cookie,
+            netns: None,
+            direction: None,
+            opened: kind,
+            closed: None,
+            start_ns: time_ns,
+            end_ns: time_ns,
+            owner: None,
+            tid: None,
+            latency_us: None,
+            retransmits: None,
+        });
+        self.sockets.insert((host, cookie), id);
+        id
+    }
+
+    fn update_life(
+        &mut self,
+        id: LifeId,
+        columns: &Columns<'_>,
+        kind: Kind,
+        row: usize,
+        time_ns: i64,
+        owner: Option<IdentityId>,
+    ) {
+        let direction = columns.direction.get(row).and_then(EventDirection::from_text);
+        let life = &mut self.out.lives[position(id.0)];
+        if time_ns < life.start_ns {
+            life.start_ns = time_ns;
+            life.opened = kind;
+        }
+        life.end_ns = life.end_ns.max(time_ns);
+        life.direction = life.direction.or(direction);
+        life.netns = life.netns.or(columns.netns.get(row));
+        life.latency_us = life.latency_us.or(columns.latency_us.get(row));
+        life.retransmits = life.retransmits.max(columns.retransmits.get(row));
+        if matches!(kind, Kind::TcpClose | Kind::UdpClose | Kind::TcpConnectFail) {
+            life.closed = Some(kind);
+            life.end_ns = time_ns;
+        }
+        let Some(owner) = owner else { return };
+        if kind == Kind::Owner {
+            if direction.is_some() {
+                life.owner = Some(owner);
+                life.tid = columns.tid.get(row);
+            } else {
+                self.out.handovers.push(Handover { life: id, time_ns, owner });
+            }
+        } else if life.owner.is_none() {
+            life.owner = Some(owner);
+            life.tid = columns.tid.get(row);
+        }
+    }
+
+    fn converse(
+        &mut self,
+        life: LifeId,
+        tuple: FiveTuple,
+        kind: Kind,
+        time_ns: i64,
+        owner: Option<IdentityId>,
+    ) {
+        let next = ConversationId(u32::try_from(self.out.conversations.len()).unwrap_or(u32::MAX));
+        let id = *self.conversations.entry((life, tuple)).or_insert(next);
+        // A datagram's row names the process that really sent or read it; every other row names
+        // the socket's owner, which may be refined later.
+        let own = matches!(kind, Kind::UdpSend | Kind::UdpRecv).then_some(owner).flatten();
+        if id == next {
+            self.out.conversations.push(Conversation {
+                life,
+                tuple,
+                opened: kind,
+                opened_ns: time_ns,
+                owner: own,
+            });
+            return;
+        }
+        let known = &mut self.out.conversations[position(id.0)];
+        known.owner = known.owner.or(own);
+        if time_ns < known.opened_ns {
+            known.opened_ns = time_ns;
+            known.opened = kind;
+        }
+    }
+
+    fn identity(
+        &mut self,
+        host: HostId,
+        columns: &Columns<'_>,
+        cache: &mut BatchCache,
+        row: usize,
+    ) -> Option<IdentityId> {
+        let pid = columns.pid.get(row)?;
+        let start = columns.start_ts.get(row).unwrap_or(0);
+        let (process, _) = self.processes.insert_full((host, pid, start));
+        let texts = &mut self.out.texts;
+        let mut text = |cached: &mut Cached<TextId>, column: &TextColumn<'_>| {
+            cached.get(column, row, |text| Some(texts.intern(text))).unwrap_or_default()
+        };
+        let pod_name = text(&mut cache.pod_name, &columns.pod_name);
+        let mut identity = Identity {
+            host,
+            proc: u32::try_from(process + 1).unwrap_or(u32::MAX),
+            pid,
+            uid: columns.uid.get(row),
+            gid: columns.gid.get(row),
+            ppid: columns.ppid.get(row),
+            user: text(&mut cache.user, &columns.user),
+            comm: text(&mut cache.comm, &columns.comm),
+            exe: text(&mut cache.exe, &columns.exe),
+            cmdline: text(&mut cache.cmdline, &columns.cmdline),
+            parent_comm: text(&mut cache.parent_comm, &columns.parent_comm),
+            parent_exe: text(&mut cache.parent_exe, &columns.parent_exe),
+            container_id: text(&mut cache.container_id, &columns.container_id),
+            container_name: text(&mut cache.container_name, &columns.container_name),
+            container_image: text(&mut cache.container_image, &columns.container_image),
+            pod: pod_name,
+        };
+        if let (Some(namespace), Some(name)) =
+            (columns.pod_namespace.get(row), columns.pod_name.get(row))
+        {
+            identity.pod = self.out.texts.intern(&format!("{namespace}/{name}"));
+        }
+        let (id, _) = self.identities.insert_full(identity);
+        Some(IdentityId(u32::try_from(id).unwrap_or(u32::MAX)))
+    }
+
+    /// Everything read, with open lives prolonged to the end of their host's recording.
+    pub(super) fn finish(self) -> Recordings {
+        let mut out = self.out;
+        out.identities = self.identities.into_iter().collect();
+        for life in &mut out.lives {
+            if life.closed.is_none() {
+                let recorded = &out.hosts[usize::from(life.host.0)].recorded;
+                let end = recorded.iter().map(|&(_, end)| end).max();
+                life.end_ns = end.map_or(life.end_ns, |end| end.max(life.end_ns));
+            }
+        }
+        out.handovers.sort_by_key(|handover| (handover.life, handover.time_ns));
+        out
+    }
+}
+
+/// What the values of one batch's dictionaries mean, each worked out once.
+struct BatchCache {
+    kind: Cached<Kind>,
+    proto: Cached<Proto>,
+    local: Cached<[u8; 16]>,
+    remote: Cached<[u8; 16]>,
+    user: Cached<TextId>,
+    comm: Cached<TextId>,
+    exe: Cached<TextId>,
+    cmdline: Cached<TextId>,
+    parent_comm: Cached<TextId>,
+    parent_exe: Cached<TextId>,
+    container_id: Cached<TextId>,
+    container_name: Cached<TextId>,
+    container_image: Cached<TextId>,
+    pod_name: Cached<TextId>,
+}
+
+impl BatchCache {
+    fn new(columns: &Columns<'_>) -> Self {
+        Self {
+            kind: Cached::new(&columns.kind),
+            proto: Cached::new(&columns.proto),
+            local: Cached::new(&columns.local_addr),
+            remote: Cached::new(&columns.remote_addr),
+            user: Cached::new(&columns.user),
+            comm: Cached::new(&columns.comm),
+            exe: Cached::new(&columns.exe),
+            cmdline: Cached::new(&columns.cmdline),
+            parent_comm: Cached::new(&columns.parent_comm),
+            parent_exe: Cached::new(&columns.parent_exe),
+            container_id: Cached::new(&columns.container_id),
+            container_name: Cached::new(&columns.container_name),
+            container_image: Cached::new(&columns.container_image),
+            pod_name: Cached::new(&columns.pod_name),
+        }
+    }
+}
+
+/// The meaning of each value of a dictionary; outer `None` is not worked out yet.
+struct Cached<T>(Vec<Option<Option<T>>>);
+
+impl<T: Copy> Cached<T> {
+    fn new(column: &TextColumn<'_>) -> Self {
+        Self(vec![None; column.keys()])
+    }
+
+    fn get(
+        &mut self,
+        column: &TextColumn<'_>,
+        row: usize,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let Some(slot) = column.key(row).and_then(|key| self.0.get_mut(key)) else {
+            return column.get(row).and_then(parse);
+        };
+        *slot.get_or_insert_with(|| column.get(row).and_then(parse))
+    }
+}
+
+fn parse_addr(text: &str) -> Option<[u8; 16]> {
+    Some(Endpoint::new(text.parse().ok()?, 0).mapped())
+}
+
+fn parse_time(text: &str) -> Option<i64> {
+    let time = humantime::parse_rfc3339(text).ok()?;
+    let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_nanos()).ok()
+}
