@@ -1,0 +1,51 @@
+//! The maps the recorder opens by name (`EVENTS`, `PEERS`, `DROPS`), and how a record gets into
+//! the ring.
+#![expect(unsafe_code, reason = "map values are reached through raw pointers")]
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{HashMap, PerCpuArray, RingBuf},
+    macros::btf_map,
+};
+use schema::wire::{DROP_COUNTERS, DROP_RING, PeerKey, Record};
+
+/// Bytes of the ring until the loader sets the size; a power of two.
+const RING_BYTES: usize = 8 << 20;
+
+/// Peers of unconnected UDP sockets counted at a time: 12 MiB of kernel memory when all are in
+/// use, and none before, since entries are allocated one by one.
+const PEERS_MAX: usize = 65_536;
+
+/// Records on their way to the recorder.
+#[btf_map]
+static EVENTS: RingBuf<Record, RING_BYTES> = RingBuf::new();
+
+/// Datagrams counted per peer of an unconnected UDP socket.
+#[btf_map]
+pub(crate) static PEERS: HashMap<PeerKey, Record, PEERS_MAX, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+/// What was lost, by `DROP_*`.
+#[btf_map]
+static DROPS: PerCpuArray<u64, { DROP_COUNTERS as usize }> = PerCpuArray::new();
+
+/// Puts `record` on the ring; counts it as dropped if there is no room.
+///
+/// The recorder is woken by the record that finds the ring read to its end, and not again until
+/// it has caught up. So it sees the first event of a process at once, while `/proc` still knows
+/// it, and a burst costs the workload one wake-up instead of one per record.
+#[inline(always)]
+pub(crate) fn emit(record: &Record) {
+    if EVENTS.output(record, 0).is_err() {
+        count_drop(DROP_RING);
+    }
+}
+
+/// Adds one to a `DROP_*` counter of this CPU.
+#[inline(always)]
+pub(crate) fn count_drop(index: u32) {
+    if let Some(count) = DROPS.get_ptr_mut(index) {
+        // SAFETY: the slot is this CPU's own, and the kernel keeps a program on its CPU.
+        unsafe { *count += 1 };
+    }
+}

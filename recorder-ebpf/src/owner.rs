@@ -1,0 +1,153 @@
+//! Who opened, connected and closed a socket. These hooks run in the process that made the system
+//! call, so the running task is the process meant.
+#![expect(unsafe_code, reason = "contexts are read through raw pointers, fields one by one")]
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{bpf_sock, bpf_sock_addr},
+    helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie},
+    macros::{cgroup_sock, cgroup_sock_addr},
+    programs::{SockAddrContext, SockContext},
+};
+use schema::wire::{PROTO_TCP, PROTO_UDP, RecordKind};
+
+use crate::{
+    address::Endpoint,
+    maps::emit,
+    socket::{self, ESTABLISHED, HAS_OWNER, Owner, SEEN, Socket, new_record},
+    udp,
+};
+
+/// Verdict of every hook here: these programs watch, they never refuse.
+pub(crate) const ALLOW: i32 = 1;
+
+/// Reads one field of a context, on its own and in its own width: the verifier knows no other way.
+macro_rules! read {
+    ($context:expr, $($field:tt)+) => {
+        // SAFETY: the kernel hands out a valid context, and the field is in it.
+        unsafe { ::core::ptr::read_volatile(&raw const (*$context).$($field)+) }
+    };
+}
+pub(crate) use read;
+
+/// A socket was made.
+#[cgroup_sock(sock_create)]
+fn sock_create(ctx: SockContext) -> i32 {
+    if is_watched(read!(ctx.sock, protocol)) {
+        // SAFETY: the context of this hook is the socket.
+        let _ = unsafe { remember(ctx.as_ptr(), ctx.as_ptr()) };
+    }
+    ALLOW
+}
+
+/// A socket is about to be connected over IPv4.
+#[cgroup_sock_addr(connect4)]
+fn connect4(ctx: SockAddrContext) -> i32 {
+    let remote = Endpoint::v4(read!(ctx.sock_addr, user_ip4), user_port(ctx.sock_addr));
+    connect(&ctx, remote);
+    ALLOW
+}
+
+/// A socket is about to be connected over IPv6, or by an IPv4-mapped address.
+#[cgroup_sock_addr(connect6)]
+fn connect6(ctx: SockAddrContext) -> i32 {
+    let remote = Endpoint::v6(user_ip6(ctx.sock_addr), user_port(ctx.sock_addr));
+    connect(&ctx, remote);
+    ALLOW
+}
+
+/// The process that connects is the one that uses the socket, whoever made it.
+#[inline(always)]
+fn connect(ctx: &SockAddrContext, remote: Endpoint) {
+    let protocol = read!(ctx.sock_addr, protocol);
+    if !is_watched(protocol) {
+        return;
+    }
+    let sk = sock_of(ctx.sock_addr);
+    // SAFETY: `sk` is the context's socket.
+    let Some(socket) = (unsafe { remember(sk.cast(), ctx.as_ptr()) }) else {
+        return;
+    };
+    socket.owner = Owner::current();
+    if protocol == u32::from(PROTO_UDP) {
+        socket.flags |= HAS_OWNER;
+        udp::connected(ctx, socket, remote);
+    } else {
+        // A socket may be connected again after a failure: nothing of its former life holds.
+        socket.flags = HAS_OWNER;
+    }
+}
+
+/// The last descriptor of a socket was closed.
+#[cgroup_sock(sock_release)]
+fn sock_release(ctx: SockContext) -> i32 {
+    // SAFETY: the context of this hook is the socket.
+    let Some(socket) = (unsafe { socket::get(ctx.as_ptr()) }) else {
+        return ALLOW;
+    };
+    // SAFETY: the helper takes the context of this hook.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    let protocol = read!(ctx.sock, protocol);
+    if protocol == u32::from(PROTO_TCP) && socket.flags & ESTABLISHED != 0 {
+        let mut record = new_record(RecordKind::TcpRelease as u8, PROTO_TCP, cookie);
+        record.netns_cookie = socket.netns_cookie;
+        Owner::current().write_to(&mut record);
+        emit(&record);
+    } else if protocol == u32::from(PROTO_UDP) && socket.flags & SEEN != 0 {
+        emit(&socket.record(RecordKind::UdpClose as u8, PROTO_UDP, cookie));
+    }
+    ALLOW
+}
+
+/// What is remembered about the socket; if nothing yet, the running task becomes its owner.
+///
+/// # Safety
+///
+/// `sk` as for [`socket::get`]; `ctx` must be the context of a `cgroup/sock` or `cgroup/sock_addr`
+/// program.
+#[inline(always)]
+pub(crate) unsafe fn remember<'a>(sk: *mut c_void, ctx: *mut c_void) -> Option<&'a mut Socket> {
+    // SAFETY: the caller vouches for `sk`.
+    if let Some(socket) = unsafe { socket::get(sk) } {
+        return Some(socket);
+    }
+    let mut initial = Socket::NONE;
+    // SAFETY: the caller vouches for `ctx`.
+    initial.netns_cookie = unsafe { bpf_get_netns_cookie(ctx) };
+    initial.owner = Owner::current();
+    initial.flags = HAS_OWNER;
+    // SAFETY: the caller vouches for `sk`.
+    unsafe { socket::get_or_insert(sk, &mut initial) }
+}
+
+/// Whether sockets of this `IPPROTO_*` are watched.
+#[inline(always)]
+pub(crate) fn is_watched(protocol: u32) -> bool {
+    protocol == u32::from(PROTO_TCP) || protocol == u32::from(PROTO_UDP)
+}
+
+/// The socket of a `cgroup/sock_addr` context.
+#[inline(always)]
+pub(crate) fn sock_of(ctx: *mut bpf_sock_addr) -> *mut bpf_sock {
+    read!(ctx, __bindgen_anon_1.sk)
+}
+
+/// The port the caller named, host byte order. The context holds the two bytes as the system call
+/// gave them, in the low half of a word.
+#[inline(always)]
+pub(crate) fn user_port(ctx: *mut bpf_sock_addr) -> u16 {
+    u16::from_be(read!(ctx, user_port) as u16)
+}
+
+/// The IPv6 address the caller named.
+#[inline(always)]
+pub(crate) fn user_ip6(ctx: *mut bpf_sock_addr) -> [u32; 4] {
+    [
+        read!(ctx, user_ip6[0]),
+        read!(ctx, user_ip6[1]),
+        read!(ctx, user_ip6[2]),
+        read!(ctx, user_ip6[3]),
+    ]
+}

@@ -1,0 +1,176 @@
+//! Puts the kernel programs in place and takes them away again. Each program is loaded and attached
+//! on its own, so that one the kernel refuses is reported by name and the rest goes on; dropping
+//! [`Probes`] detaches them all.
+
+mod cgroup;
+mod error;
+mod hooks;
+mod mount;
+mod peers;
+mod ring;
+mod tracepoint;
+
+use std::fmt;
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{HashMap, Map, MapData, PerCpuArray, RingBuf},
+};
+use schema::wire::{DROP_OWNERS, DROP_PEERS, DROP_RING};
+
+pub use self::{
+    error::LoadError,
+    hooks::{Hook, HookStatus},
+    peers::PeerTable,
+    ring::Ring,
+};
+
+/// The kernel programs, built by `make probes`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../probes/probes.o");
+
+/// Bytes of the ring unless told otherwise: 50,000 records, about a second of everything a busy
+/// host does, should the recorder not get to run that long.
+pub const DEFAULT_RING_BYTES: u32 = 8 << 20;
+
+/// How the kernel programs are set up.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Size of the ring buffer, bytes; a power of two, at least a page.
+    pub ring_bytes: u32,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { ring_bytes: DEFAULT_RING_BYTES }
+    }
+}
+
+/// What the kernel programs had to give up, since they were loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drops {
+    /// Records the ring had no room for.
+    pub ring: u64,
+    /// Datagrams not counted because the peer table was full.
+    pub peers: u64,
+    /// Sockets whose owner could not be stored.
+    pub owners: u64,
+}
+
+/// The attached kernel programs and the maps they share with us.
+pub struct Probes {
+    // Held for the links in it: dropping it detaches the programs.
+    _ebpf: Ebpf,
+    hooks: Vec<Hook>,
+    ring: Option<Ring>,
+    drops: PerCpuArray<MapData, u64>,
+    peers: HashMap<MapData, peers::KeyWords, peers::RecordWords>,
+}
+
+/// Loads and attaches the kernel programs.
+///
+/// `Ok` also if some are missing, required ones included: see [`Probes::hooks`] and
+/// [`Probes::missing_required`].
+///
+/// # Errors
+/// No privilege, no cgroup v2 tree of the host, no ring buffer in this kernel, or a ring size it
+/// refuses.
+pub fn load(options: &LoadOptions) -> Result<Probes, LoadError> {
+    check_ring_bytes(options.ring_bytes)?;
+    let mut ebpf = EbpfLoader::new()
+        // The programs read no kernel structures, so the kernel's own types are of no use.
+        .btf(None)
+        .map_max_entries("EVENTS", options.ring_bytes)
+        .load(OBJECT)
+        .map_err(error::from_maps)?;
+    let ring = Ring::new(RingBuf::try_from(take_map(&mut ebpf, "EVENTS")?)?);
+    let drops = PerCpuArray::try_from(take_map(&mut ebpf, "DROPS")?)?;
+    let peers = HashMap::try_from(take_map(&mut ebpf, "PEERS")?)?;
+    let root = cgroup::open_root()?;
+    let hooks = hooks::attach_all(&mut ebpf, &root);
+    Ok(Probes { _ebpf: ebpf, hooks, ring: Some(ring), drops, peers })
+}
+
+impl Probes {
+    /// Every hook, attached or not, in a fixed order.
+    #[must_use]
+    pub fn hooks(&self) -> &[Hook] {
+        &self.hooks
+    }
+
+    /// The required hooks that are not attached: without any of these a recording would be wrong
+    /// rather than incomplete.
+    pub fn missing_required(&self) -> impl Iterator<Item = &Hook> {
+        self.hooks.iter().filter(|hook| hook.required && !hook.status.is_attached())
+    }
+
+    /// The ring buffer, to be read by one thread.
+    ///
+    /// # Panics
+    /// When called a second time.
+    #[must_use]
+    pub fn take_ring(&mut self) -> Ring {
+        self.ring.take().expect("the ring is taken once")
+    }
+
+    /// What was dropped so far, summed over all CPUs.
+    ///
+    /// # Errors
+    /// The kernel refused to read the map.
+    pub fn drops(&self) -> Result<Drops, LoadError> {
+        let sum = |index| -> Result<u64, LoadError> {
+            Ok(self.drops.get(&index, 0)?.iter().fold(0, |sum, count| count.saturating_add(sum)))
+        };
+        Ok(Drops { ring: sum(DROP_RING)?, peers: sum(DROP_PEERS)?, owners: sum(DROP_OWNERS)? })
+    }
+
+    /// The datagrams counted per peer of an unconnected UDP socket.
+    pub fn peers(&mut self) -> PeerTable<'_> {
+        PeerTable::new(&mut self.peers)
+    }
+}
+
+impl fmt::Debug for Probes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probes").field("hooks", &self.hooks).finish_non_exhaustive()
+    }
+}
+
+fn check_ring_bytes(bytes: u32) -> Result<(), LoadError> {
+    let page = u32::try_from(rustix::param::page_size()).unwrap_or(u32::MAX);
+    if bytes.is_power_of_two() && bytes >= page {
+        Ok(())
+    } else {
+        Err(LoadError::RingBytes { bytes, page })
+    }
+}
+
+fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
+    ebpf.take_map(name).ok_or(LoadError::NoMap { name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_size_the_kernel_would_refuse_is_named() {
+        for bytes in [0, 1, 4095, 3 << 20] {
+            let error = check_ring_bytes(bytes).expect_err("not a size for a ring");
+            let page = rustix::param::page_size();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "a ring of {bytes} bytes is not possible: give a power of two of at least {page}"
+                )
+            );
+        }
+        assert!(check_ring_bytes(DEFAULT_RING_BYTES).is_ok());
+    }
+
+    #[test]
+    fn the_ring_can_be_read_by_a_thread_of_its_own() {
+        fn assert_send<T: Send>() {}
+        assert_send::<Ring>();
+        assert_send::<Probes>();
+    }
+}

@@ -1,0 +1,140 @@
+//! Tracepoints: where the kernel lists them, and whether one looks the way its program was written
+//! for.
+
+use std::{fs, io, path::Path};
+
+use aya::programs::{ProgramError, TracePoint};
+
+use super::{hooks::one_line, mount};
+
+/// Where tracefs is mounted, newer place first.
+const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// A tracepoint and the fields its program reads.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) category: &'static str,
+    pub(super) name: &'static str,
+    /// Name, offset and size in bytes.
+    pub(super) fields: &'static [(&'static str, usize, usize)],
+}
+
+/// `sock:inet_sk_error_report`, as `recorder-ebpf/src/error.rs` reads it.
+pub(super) const INET_SK_ERROR_REPORT: Layout = Layout {
+    category: "sock",
+    name: "inet_sk_error_report",
+    fields: &[
+        ("error", 8, 4),
+        ("sport", 12, 2),
+        ("dport", 14, 2),
+        ("family", 16, 2),
+        ("protocol", 18, 2),
+        ("saddr", 20, 4),
+        ("daddr", 24, 4),
+        ("saddr_v6", 28, 16),
+        ("daddr_v6", 44, 16),
+    ],
+};
+
+/// Loads the program and attaches it; where tracefs is not mounted, from a thread that sees it.
+///
+/// # Errors
+/// Why not, in one line.
+pub(super) fn attach(program: &mut TracePoint, layout: &Layout) -> Result<(), String> {
+    let mounted = TRACEFS.into_iter().find(|path| Path::new(path).join("events").exists());
+    match mounted {
+        Some(tracefs) => attach_from(tracefs, program, layout),
+        None => {
+            mount::with_private("tracefs", TRACEFS[0], || attach_from(TRACEFS[0], program, layout))
+                .map_err(|error| {
+                    format!("tracefs is not mounted, and mounting it failed: {error}")
+                })?
+        }
+    }
+}
+
+fn attach_from(tracefs: &str, program: &mut TracePoint, layout: &Layout) -> Result<(), String> {
+    let format =
+        Path::new(tracefs).join("events").join(layout.category).join(layout.name).join("format");
+    match fs::read_to_string(&format) {
+        Ok(format) => check(&format, layout)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err("this kernel does not have it (Linux 5.15 and newer do)".to_owned());
+        }
+        Err(error) => return Err(format!("its format file cannot be read: {error}")),
+    }
+    load_and_attach(program, layout).map_err(|error| one_line(&error))
+}
+
+fn load_and_attach(program: &mut TracePoint, layout: &Layout) -> Result<(), ProgramError> {
+    program.load()?;
+    program.attach(layout.category, layout.name)?;
+    Ok(())
+}
+
+/// Compares the text of a tracepoint's `format` file with what the program reads.
+fn check(format: &str, layout: &Layout) -> Result<(), String> {
+    for &(name, offset, size) in layout.fields {
+        let found = format.lines().find_map(|line| parse_field(line, name));
+        if found != Some((offset, size)) {
+            return Err(format!("its field {name} is not where it used to be"));
+        }
+    }
+    Ok(())
+}
+
+/// Offset and size in bytes, if `line` describes the field `name`:
+/// `field:__u8 saddr[4];	offset:20;	size:4;	signed:0;`
+fn parse_field(line: &str, name: &str) -> Option<(usize, usize)> {
+    let mut parts = line.trim().split(';').map(str::trim);
+    let declaration = parts.next()?.strip_prefix("field:")?;
+    let declared = declaration.rsplit(' ').next()?;
+    if declared.split('[').next()? != name {
+        return None;
+    }
+    let offset = parts.next()?.strip_prefix("offset:")?.parse().ok()?;
+    let size = parts.next()?.strip_prefix("size:")?.parse().ok()?;
+    Some((offset, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMAT: &str = "name: inet_sk_error_report
+ID: 2286
+format:
+\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
+\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;
+
+\tfield:int error;\toffset:8;\tsize:4;\tsigned:1;
+\tfield:__u16 sport;\toffset:12;\tsize:2;\tsigned:0;
+\tfield:__u16 dport;\toffset:14;\tsize:2;\tsigned:0;
+\tfield:__u16 family;\toffset:16;\tsize:2;\tsigned:0;
+\tfield:__u16 protocol;\toffset:18;\tsize:2;\tsigned:0;
+\tfield:__u8 saddr[4];\toffset:20;\tsize:4;\tsigned:0;
+\tfield:__u8 daddr[4];\toffset:24;\tsize:4;\tsigned:0;
+\tfield:__u8 saddr_v6[16];\toffset:28;\tsize:16;\tsigned:0;
+\tfield:__u8 daddr_v6[16];\toffset:44;\tsize:16;\tsigned:0;
+
+print fmt: \"family=%s\", __print_symbolic(REC->family, { 2, \"AF_INET\" })
+";
+
+    #[test]
+    fn the_known_layout_fits() {
+        assert_eq!(check(FORMAT, &INET_SK_ERROR_REPORT), Ok(()));
+    }
+
+    #[test]
+    fn a_moved_or_missing_field_is_named() {
+        let moved = FORMAT.replace("offset:14", "offset:22");
+        let error = check(&moved, &INET_SK_ERROR_REPORT);
+        assert_eq!(error, Err("its field dport is not where it used to be".to_owned()));
+        let grown = FORMAT.replace(
+            "size:4;\tsigned:1;\n\tfield:__u16 sport",
+            "size:8;\tsigned:1;\n\tfield:__u16 sport",
+        );
+        assert!(check(&grown, &INET_SK_ERROR_REPORT).is_err());
+        assert!(check("", &INET_SK_ERROR_REPORT).is_err());
+    }
+}
