@@ -1,7 +1,8 @@
 #!/bin/sh
-# Builds the kernel programs into recorder/probes/probes.o and notes the toolchain beside it.
-# With --check it writes nothing, and fails if the committed object is not what the sources give:
-# byte by byte where the toolchain is the noted one, else by what programs and maps there are.
+# Builds the kernel programs into recorder/probes/probes.o, and notes beside it by which tools and
+# from which sources. With --check it writes nothing there, and fails if the committed object is not
+# what the sources give: byte by byte where the tools are the noted ones; other tools choose other
+# instructions, so then by the digest of the sources, and by the programs and maps in the object.
 #
 # Needed: bpf-linker, and a rustc with the sources of its library. Taken is, in this order: $RUSTC,
 # the noted version, a rustup nightly with rust-src, the system's own rustc with its sources.
@@ -9,10 +10,11 @@ set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 object=$root/recorder/probes/probes.o
-note=$root/recorder/probes/toolchain.txt
+note=$root/recorder/probes/probes.txt
 # The workspace's own folder, whatever CARGO_TARGET_DIR says: these artefacts fit nothing else.
 target=$root/target/probes
 check=false
+locked=
 
 die() {
     echo "build.sh: $*" >&2
@@ -21,7 +23,7 @@ die() {
 
 case ${1-} in
 '') ;;
---check) check=true ;;
+--check) check=true locked=--locked ;;
 *) die "usage: $0 [--check]" ;;
 esac
 
@@ -30,7 +32,7 @@ has_sources() {
 }
 
 version_of() {
-    "$1" --version 2>/dev/null | cut -d' ' -f1-3
+    "$1" --version 2>/dev/null | sed 's/).*/)/'
 }
 
 # Every compiler that could do it, best first.
@@ -48,7 +50,7 @@ find_compiler() {
         echo "$RUSTC"
         return
     fi
-    noted=$(sed -n 1p "$note" 2>/dev/null || true)
+    noted=$(sed -n 's/^compiler: //p' "$note" 2>/dev/null || true)
     usable=
     for rustc in $(candidates); do
         has_sources "$rustc" || continue
@@ -70,31 +72,52 @@ find_objcopy() {
     command -v llvm-objcopy || die 'no llvm-objcopy: install LLVM, or a rustup toolchain'
 }
 
+# Everything the object is made from, less the libraries, whose versions Cargo.lock holds.
+digest_sources() {
+    (
+        cd "$root"
+        find recorder-ebpf/src recorder-ebpf/Cargo.toml schema/src/wire.rs -type f |
+            LC_ALL=C sort | xargs cat -- | sha256sum | cut -d' ' -f1
+    )
+}
+
+# The programs and maps, and the sections they are in, which say where a program is attached.
+list_contents() {
+    readelf -SW "$1" | sed -n 's/^ *\[ *[0-9]*\] \([a-z][a-z0-9_/]*\) .*/section \1/p'
+    readelf -sW "$1" | awk '$5 == "GLOBAL" && $6 == "DEFAULT" { print $4, $8 }' | LC_ALL=C sort
+}
+
 command -v bpf-linker >/dev/null || die 'no bpf-linker: cargo install bpf-linker'
 RUSTC=$(find_compiler)
 cargo=$(dirname "$RUSTC")/cargo
 [ -x "$cargo" ] || cargo=cargo
 objcopy=$(find_objcopy "$RUSTC")
-toolchain="$(version_of "$RUSTC")
-$(bpf-linker --version)"
+tools="compiler: $(version_of "$RUSTC")
+linker: $(bpf-linker --version)"
+
+cd "$root"
+# The folders the libraries are unpacked to must be there before their names can be replaced.
+RUSTC=$RUSTC "$cargo" fetch --quiet $locked --target bpfel-unknown-none
 
 # No path of this machine may get into the object, or no other machine could build the same.
-remap="--remap-path-prefix=$root=. \
---remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo \
+flags="-C linker=bpf-linker -C link-arg=--btf --remap-path-prefix=$root=. \
 --remap-path-prefix=$("$RUSTC" --print sysroot)=rust"
+for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+    flags="$flags --remap-path-prefix=$registry=registry"
+done
 
 # Debug information is what BTF is made from. Everything that shapes the code is set here, so that
 # neither the workspace's profile nor the environment does. RUSTC_BOOTSTRAP lets a stable compiler
 # build its library for another target.
 (
-    cd "$root"
     unset CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER
-    export RUSTC RUSTC_BOOTSTRAP=1
-    export RUSTFLAGS="-C linker=bpf-linker -C link-arg=--btf $remap"
+    export RUSTC RUSTC_BOOTSTRAP=1 RUSTFLAGS="$flags"
     export CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_DEBUG=2
     export CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_LTO=off
     export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_PANIC=abort
-    "$cargo" build --quiet --locked --release --package recorder-ebpf \
+    # No program here depends on the processor, but the name of a source file does.
+    export AYA_BPF_TARGET_ARCH=x86_64
+    "$cargo" build --quiet $locked --release --package recorder-ebpf \
         --target bpfel-unknown-none -Z build-std=core --target-dir "$target"
 )
 built=$target/probes.o
@@ -103,12 +126,21 @@ built=$target/probes.o
 if ! $check; then
     mkdir -p "$(dirname "$object")"
     cp "$built" "$object"
-    echo "$toolchain" >"$note"
-    echo "built $(wc -c <"$object") bytes with $(echo "$toolchain" | tr '\n' ' ')"
+    printf '%s\nsources: %s\n' "$tools" "$(digest_sources)" >"$note"
+    echo "built $(wc -c <"$object") bytes by $(echo "$tools" | sed 's/^[a-z]*: //' | paste -sd, -)"
     exit
 fi
 
-cmp -s "$built" "$object" && { echo 'recorder/probes/probes.o is what the sources give'; exit; }
-[ "$toolchain" != "$(cat "$note")" ] ||
-    die 'recorder/probes/probes.o is not what the sources give: run `make probes` and commit it'
-die 'fallback to be written'
+stale() {
+    die "recorder/probes/probes.o is not what the sources give ($*): run \`make probes\` and commit it"
+}
+
+if [ "$tools" = "$(sed '/^sources: /d' "$note")" ]; then
+    cmp "$built" "$object" >&2 || stale 'other bytes by the same tools'
+    echo 'recorder/probes/probes.o is, byte by byte, what the sources give'
+    exit
+fi
+[ "$(digest_sources)" = "$(sed -n 's/^sources: //p' "$note")" ] || stale 'the sources have changed'
+list_contents "$built" >"$target/built.txt"
+list_contents "$object" | diff - "$target/built.txt" >&2 || stale 'other programs or maps'
+echo 'recorder/probes/probes.o has the programs and maps the sources give; by other tools, so the bytes were not compared'

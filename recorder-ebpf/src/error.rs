@@ -54,12 +54,15 @@ const _: () = {
 fn socket_error(ctx: TracePointContext) -> u32 {
     let report = ctx.as_ptr().cast::<Report>();
     let error = read!(report, error);
-    if read!(report, protocol) != u16::from(PROTO_TCP) || error <= 0 {
+    // A socket that was disconnected by its own side has forgotten the peer, and nobody can pair
+    // the report with anything.
+    let dport = read!(report, dport);
+    if read!(report, protocol) != u16::from(PROTO_TCP) || error <= 0 || dport == 0 {
         return 0;
     }
     let mut record = new_record(RecordKind::SocketError as u8, PROTO_TCP, 0);
     record.errno = error as u32;
-    let (sport, dport) = (read!(report, sport), read!(report, dport));
+    let sport = read!(report, sport);
     match u32::from(read!(report, family)) {
         AF_INET => set_ends(
             &mut record,

@@ -9,9 +9,7 @@
 //! - `tcp`: the life of a TCP socket
 //! - `udp`: binds and peers of UDP sockets
 //! - `error`: errors the kernel reports on TCP sockets
-#![no_std]
-#![no_main]
-#![feature(asm_experimental_arch)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 mod address;
 mod error;
@@ -27,7 +25,11 @@ mod udp;
 #[expect(unsafe_code, reason = "the loader looks for this section by name")]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
-#[cfg(not(test))]
+/// For other targets this is an empty program, so that stable tools can check the sources.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
+
+#[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     // No code path gets here: the verifier would refuse the endless loop.

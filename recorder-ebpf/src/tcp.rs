@@ -12,7 +12,7 @@ use aya_ebpf::{
         BPF_SOCK_OPS_PARSE_HDR_OPT_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB,
         BPF_SOCK_OPS_RETRANS_CB, BPF_SOCK_OPS_RETRANS_CB_FLAG, BPF_SOCK_OPS_STATE_CB,
         BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_SOCK_OPS_TCP_LISTEN_CB,
-        BPF_TCP_CLOSE, BPF_TCP_FIN_WAIT1, BPF_TCP_LISTEN, BPF_TCP_SYN_RECV, BPF_TCP_SYN_SENT,
+        BPF_TCP_CLOSE, BPF_TCP_FIN_WAIT1, BPF_TCP_LISTEN,
     },
     helpers::generated::bpf_get_socket_cookie,
     macros::sock_ops,
@@ -119,7 +119,7 @@ fn state_changed(ctx: &SockOpsContext) {
         // From here on the peer's FIN leaves no trace in the states: look out for it.
         watch(ctx, BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
     }
-    if new == BPF_TCP_CLOSE {
+    if new == BPF_TCP_CLOSE && old != BPF_TCP_CLOSE {
         closed(ctx, old);
     }
 }
@@ -129,24 +129,21 @@ fn closed(ctx: &SockOpsContext, old: u32) {
     let Some(socket) = remember(ctx) else {
         return;
     };
-    let record = if old == BPF_TCP_LISTEN {
-        new_listener_record(ctx, socket, RecordKind::TcpClose)
+    if old == BPF_TCP_LISTEN {
+        emit(&new_listener_record(ctx, socket, RecordKind::TcpClose));
+        return;
+    }
+    let kind = if socket.flags & ESTABLISHED != 0 {
+        RecordKind::TcpClose
+    } else if socket.flags & OUTGOING != 0 {
+        RecordKind::TcpConnectFail
     } else {
-        let opening = old == BPF_TCP_SYN_SENT || old == BPF_TCP_SYN_RECV;
-        let kind = if !opening || socket.flags & ESTABLISHED != 0 {
-            RecordKind::TcpClose
-        } else if old == BPF_TCP_SYN_SENT || socket.flags & OUTGOING != 0 {
-            RecordKind::TcpConnectFail
-        } else {
-            // A handshake that a peer began and nobody finished: no record told of it.
-            return;
-        };
-        let mut record = new_record(ctx, socket, kind);
-        counters::write_to(ctx, socket, old, &mut record);
-        record
+        // A handshake that a peer began and nobody finished, or a connect that failed before its
+        // SYN: no record told of a beginning.
+        return;
     };
-    // The socket can be connected again and is then a new life.
-    socket.flags &= HAS_OWNER;
+    let mut record = new_record(ctx, socket, kind);
+    counters::write_to(ctx, socket, old, &mut record);
     emit(&record);
 }
 

@@ -176,7 +176,12 @@ fn first(ctx: &SockAddrContext, key: &PeerKey, remote: Endpoint, source: [u32; 4
         local = Endpoint::v6(source, local.port);
     }
     set_ends(&mut record, local, remote);
-    match PEERS.insert(key, &record, u64::from(BPF_NOEXIST)) {
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "the stack has no room for a copy"
+    )]
+    let inserted = PEERS.insert(key, &record, u64::from(BPF_NOEXIST));
+    match inserted {
         Ok(()) => emit(&record),
         // Another CPU may have been first, with the same peer; else the table is full.
         Err(_) => {

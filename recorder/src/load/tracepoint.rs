@@ -84,7 +84,7 @@ fn check(format: &str, layout: &Layout) -> Result<(), String> {
 }
 
 /// Offset and size in bytes, if `line` describes the field `name`:
-/// `field:__u8 saddr[4];	offset:20;	size:4;	signed:0;`
+/// `field:__u8 saddr[4]; offset:20; size:4; signed:0;` (with tabs)
 fn parse_field(line: &str, name: &str) -> Option<(usize, usize)> {
     let mut parts = line.trim().split(';').map(str::trim);
     let declaration = parts.next()?.strip_prefix("field:")?;
