@@ -1,0 +1,44 @@
+# Everything a user or a developer runs. `make demo` and `make test` need nothing but this file:
+# they install what a fresh Debian or Ubuntu lacks.
+
+.PHONY: help demo test build lint probes probes-check setup fixture clean
+
+help:
+	@echo 'make demo          build, record live traffic (or use our recording), join, show'
+	@echo 'make test          every test; those that need root and a kernel with eBPF run if they can'
+	@echo 'make build         target/release/ebpfrec and target/release/ebpfjoin'
+	@echo 'make lint          formatting and clippy, warnings denied'
+	@echo 'make probes        rebuild the kernel programs (recorder/probes/); installs their toolchain'
+	@echo 'make probes-check  fail if the committed kernel programs are stale'
+	@echo 'make fixture       record fixtures/ again (root)'
+
+setup:
+	@scripts/setup.sh build
+
+build: setup
+	cargo build --release --locked
+
+demo: build
+	@scripts/demo.sh
+
+test:
+	@scripts/setup.sh test
+	cargo test --workspace --exclude recorder-ebpf --locked
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --exclude recorder-ebpf --all-targets --locked -- -D warnings
+
+probes:
+	@scripts/setup.sh probes
+	recorder-ebpf/build.sh
+
+probes-check:
+	@scripts/setup.sh probes
+	recorder-ebpf/build.sh --check
+
+fixture: build
+	scripts/record-fixture.sh
+
+clean:
+	cargo clean
