@@ -100,7 +100,9 @@ cd "$root"
 RUSTC=$RUSTC "$cargo" fetch --quiet $locked --target bpfel-unknown-none
 
 # No path of this machine may get into the object, or no other machine could build the same.
-flags="-C linker=bpf-linker -C link-arg=--btf --remap-path-prefix=$root=. \
+# Expanded in order means, for memset, not expanded at all: a call that clears byte by byte.
+flags="-C linker=bpf-linker -C link-arg=--btf -C link-arg=--disable-expand-memcpy-in-order \
+--remap-path-prefix=$root=. \
 --remap-path-prefix=$("$RUSTC" --print sysroot)=rust"
 for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
     flags="$flags --remap-path-prefix=$registry=registry"

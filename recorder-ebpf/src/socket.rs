@@ -7,9 +7,8 @@ use core::{ffi::c_void, ptr};
 use aya_ebpf::{
     bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
     helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
-        bpf_ktime_get_boot_ns,
-        generated::{bpf_get_current_cgroup_id, bpf_sk_storage_get},
+        bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns,
+        generated::{bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_sk_storage_get},
     },
 };
 use bytemuck::Zeroable as _;
@@ -39,17 +38,21 @@ pub(crate) struct Owner {
     tid: u32,
     uid: u32,
     gid: u32,
-    comm: [u8; COMM_LEN],
+    /// Words, because an array of bytes would be copied byte by byte.
+    comm: [u32; COMM_LEN / 4],
 }
 
 impl Owner {
-    const NONE: Self = Self { cgroup_id: 0, pid: 0, tid: 0, uid: 0, gid: 0, comm: [0; COMM_LEN] };
+    const NONE: Self = Self { cgroup_id: 0, pid: 0, tid: 0, uid: 0, gid: 0, comm: [0; 4] };
 
     /// The running task. Only for hooks that run in the process that made the system call.
     #[inline(always)]
     pub(crate) fn current() -> Self {
         let pid_tgid = bpf_get_current_pid_tgid();
         let uid_gid = bpf_get_current_uid_gid();
+        let mut comm = [0; COMM_LEN / 4];
+        // SAFETY: the length is that of the array. On failure the helper clears it.
+        let _ = unsafe { bpf_get_current_comm(comm.as_mut_ptr().cast(), COMM_LEN as u32) };
         Self {
             // SAFETY: the helper takes nothing and returns a number.
             cgroup_id: unsafe { bpf_get_current_cgroup_id() },
@@ -57,7 +60,7 @@ impl Owner {
             tid: pid_tgid as u32,
             uid: uid_gid as u32,
             gid: (uid_gid >> 32) as u32,
-            comm: bpf_get_current_comm().unwrap_or_default(),
+            comm,
         }
     }
 
@@ -69,7 +72,7 @@ impl Owner {
         record.tid = self.tid;
         record.uid = self.uid;
         record.gid = self.gid;
-        record.comm = self.comm;
+        record.comm = bytemuck::cast(self.comm);
         record.flags |= FLAG_OWNER;
     }
 }
