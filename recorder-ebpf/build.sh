@@ -62,14 +62,16 @@ find_compiler() {
     echo "$usable"
 }
 
-# Takes the debug sections out; what the kernel reads (.BTF, .BTF.ext) stays.
-find_objcopy() {
-    sysroot=$("$1" --print sysroot)
-    for objcopy in "$sysroot"/lib/rustlib/*/bin/rust-objcopy /usr/lib/llvm-*/bin/llvm-objcopy \
-        "$HOME"/.rustup/toolchains/*/lib/rustlib/*/bin/rust-objcopy; do
-        [ ! -x "$objcopy" ] || { echo "$objcopy"; return; }
+# strip_debug FROM TO: takes the debug sections out; what the kernel reads (.BTF, .BTF.ext) stays.
+strip_debug() {
+    for objcopy in "$("$RUSTC" --print sysroot)"/lib/rustlib/*/bin/rust-objcopy \
+        "$HOME"/.rustup/toolchains/*/lib/rustlib/*/bin/rust-objcopy \
+        /usr/lib/llvm-*/bin/llvm-objcopy "$(command -v llvm-objcopy || true)"; do
+        [ -x "$objcopy" ] || continue
+        # The one of a rustup toolchain finds its library only if it is told where.
+        LD_LIBRARY_PATH=${objcopy%/rustlib/*} "$objcopy" --strip-debug "$1" "$2" && return
     done
-    command -v llvm-objcopy || die 'no llvm-objcopy: install LLVM, or a rustup toolchain'
+    die 'no llvm-objcopy: install LLVM, or a rustup toolchain'
 }
 
 # Everything the object is made from, less the libraries, whose versions Cargo.lock holds.
@@ -91,7 +93,6 @@ command -v bpf-linker >/dev/null || die 'no bpf-linker: cargo install bpf-linker
 RUSTC=$(find_compiler)
 cargo=$(dirname "$RUSTC")/cargo
 [ -x "$cargo" ] || cargo=cargo
-objcopy=$(find_objcopy "$RUSTC")
 tools="compiler: $(version_of "$RUSTC")
 linker: $(bpf-linker --version)"
 
@@ -123,7 +124,7 @@ done
         --target bpfel-unknown-none -Z build-std=core --target-dir "$target"
 )
 built=$target/probes.o
-"$objcopy" --strip-debug "$target/bpfel-unknown-none/release/probes" "$built"
+strip_debug "$target/bpfel-unknown-none/release/probes" "$built"
 
 if ! $check; then
     mkdir -p "$(dirname "$object")"

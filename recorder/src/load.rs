@@ -86,7 +86,7 @@ pub fn load(options: &LoadOptions) -> Result<Probes, LoadError> {
     let drops = PerCpuArray::try_from(take_map(&mut ebpf, "DROPS")?)?;
     let peers = HashMap::try_from(take_map(&mut ebpf, "PEERS")?)?;
     let root = cgroup::open_root()?;
-    let hooks = hooks::attach_all(&mut ebpf, &root);
+    let hooks = hooks::attach_all(&mut ebpf, &root)?;
     Ok(Probes { _ebpf: ebpf, hooks, ring: Some(ring), drops, peers })
 }
 
@@ -150,6 +150,10 @@ fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, UdpSocket};
+
+    use schema::wire::{PeerKey, Record, RecordKind};
+
     use super::*;
 
     #[test]
@@ -165,6 +169,55 @@ mod tests {
             );
         }
         assert!(check_ring_bytes(DEFAULT_RING_BYTES).is_ok());
+    }
+
+    /// Set in CI, where a skipped test would be a silent one.
+    const REQUIRE_LIVE: &str = "EBPF_REQUIRE_LIVE";
+
+    #[test]
+    fn every_required_hook_attaches_and_sees_our_own_bind() {
+        let mut probes = match load(&LoadOptions { ring_bytes: 1 << 20 }) {
+            Ok(probes) => probes,
+            Err(error) if std::env::var_os(REQUIRE_LIVE).is_none() => {
+                eprintln!("skipped: {error}");
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(probes.missing_required().map(|hook| hook.name).collect::<Vec<_>>(), [""; 0]);
+        let mut ring = probes.take_ring();
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let own = socket.local_addr().expect("bound");
+        socket.send_to(b"to myself", own).expect("loopback");
+        let key = PeerKey {
+            socket_cookie: 0,
+            remote_addr: Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets(),
+            remote_port: own.port(),
+            kind: RecordKind::UdpSend as u8,
+            reserved: [0; 5],
+        };
+        let mut seen = Vec::new();
+        ring.drain(|bytes| {
+            let record = Record::from_bytes(bytes).expect("a whole record");
+            if record.local_port == own.port() && record.pid == std::process::id() {
+                seen.push((record.kind(), record.socket_cookie));
+            }
+        });
+        let cookie = seen.first().expect("the bind").1;
+        assert_eq!(
+            seen,
+            [(Some(RecordKind::UdpBind), cookie), (Some(RecordKind::UdpSend), cookie)]
+        );
+
+        let key = PeerKey { socket_cookie: cookie, ..key };
+        socket.send_to(b"again", own).expect("loopback");
+        let mut peers = probes.peers();
+        assert_eq!(peers.get(&key).expect("a map").map(|peer| peer.count), Some(2));
+        assert!(peers.iter().any(|peer| peer.expect("a map").0 == key));
+        assert!(peers.remove(&key).expect("a map"));
+        assert!(!peers.remove(&key).expect("a map"));
+        assert!(peers.get(&key).expect("a map").is_none());
+        assert_eq!(probes.drops().expect("a map").owners, 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use aya::{
 pub enum LoadError {
     /// The kernel said no.
     #[error(
-        "recording needs root, or CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN: run it with sudo"
+        "the kernel programs need root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run it with sudo"
     )]
     NoPrivilege,
     /// Linux before 5.8.
@@ -69,7 +69,7 @@ pub(super) fn from_maps(source: EbpfError) -> LoadError {
 }
 
 /// Whether a system call at the bottom of `error` said `EPERM` or `EACCES`.
-fn is_permission_denied(error: &(dyn Error + 'static)) -> bool {
+pub(super) fn is_permission_denied(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| {
         error
             .downcast_ref::<io::Error>()
@@ -104,7 +104,7 @@ mod tests {
         let error = from_maps(create_error(1));
         assert_eq!(
             error.to_string(),
-            "recording needs root, or CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN: run it with sudo"
+            "the kernel programs need root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run it with sudo"
         );
     }
 

@@ -3,9 +3,9 @@
 
 use std::{fs, io, path::Path};
 
-use aya::programs::{ProgramError, TracePoint};
+use aya::programs::TracePoint;
 
-use super::{hooks::one_line, mount};
+use super::{hooks::Refusal, mount};
 
 /// Where tracefs is mounted, newer place first.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
@@ -37,38 +37,34 @@ pub(super) const INET_SK_ERROR_REPORT: Layout = Layout {
 };
 
 /// Loads the program and attaches it; where tracefs is not mounted, from a thread that sees it.
-///
-/// # Errors
-/// Why not, in one line.
-pub(super) fn attach(program: &mut TracePoint, layout: &Layout) -> Result<(), String> {
+pub(super) fn attach(program: &mut TracePoint, layout: &Layout) -> Result<(), Refusal> {
     let mounted = TRACEFS.into_iter().find(|path| Path::new(path).join("events").exists());
     match mounted {
         Some(tracefs) => attach_from(tracefs, program, layout),
         None => {
             mount::with_private("tracefs", TRACEFS[0], || attach_from(TRACEFS[0], program, layout))
-                .map_err(|error| {
-                    format!("tracefs is not mounted, and mounting it failed: {error}")
+                .map_err(|error| Refusal {
+                    why: format!("tracefs is not mounted, and mounting it failed: {error}"),
+                    denied: error.kind() == io::ErrorKind::PermissionDenied,
                 })?
         }
     }
 }
 
-fn attach_from(tracefs: &str, program: &mut TracePoint, layout: &Layout) -> Result<(), String> {
-    let format =
-        Path::new(tracefs).join("events").join(layout.category).join(layout.name).join("format");
-    match fs::read_to_string(&format) {
-        Ok(format) => check(&format, layout)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err("this kernel does not have it (Linux 5.15 and newer do)".to_owned());
-        }
-        Err(error) => return Err(format!("its format file cannot be read: {error}")),
-    }
-    load_and_attach(program, layout).map_err(|error| one_line(&error))
-}
-
-fn load_and_attach(program: &mut TracePoint, layout: &Layout) -> Result<(), ProgramError> {
+fn attach_from(tracefs: &str, program: &mut TracePoint, layout: &Layout) -> Result<(), Refusal> {
+    let Layout { category, name, .. } = layout;
+    let format = Path::new(tracefs).join("events").join(category).join(name).join("format");
+    let format = fs::read_to_string(&format).map_err(|error| {
+        let why = if error.kind() == io::ErrorKind::NotFound {
+            "this kernel does not have it (Linux 5.15 and newer do)".to_owned()
+        } else {
+            format!("its format file cannot be read: {error}")
+        };
+        Refusal { why, denied: error.kind() == io::ErrorKind::PermissionDenied }
+    })?;
+    check(&format, layout).map_err(|why| Refusal { why, denied: false })?;
     program.load()?;
-    program.attach(layout.category, layout.name)?;
+    program.attach(category, name)?;
     Ok(())
 }
 
