@@ -16,6 +16,7 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, Map, MapData, PerCpuArray, RingBuf},
 };
+use rustix::thread::{CapabilitySet, capabilities};
 use schema::wire::{DROP_OWNERS, DROP_PEERS, DROP_RING};
 
 pub use self::{
@@ -76,6 +77,7 @@ pub struct Probes {
 /// refuses.
 pub fn load(options: &LoadOptions) -> Result<Probes, LoadError> {
     check_ring_bytes(options.ring_bytes)?;
+    check_privilege()?;
     let mut ebpf = EbpfLoader::new()
         // The programs read no kernel structures, so the kernel's own types are of no use.
         .btf(None)
@@ -86,7 +88,7 @@ pub fn load(options: &LoadOptions) -> Result<Probes, LoadError> {
     let drops = PerCpuArray::try_from(take_map(&mut ebpf, "DROPS")?)?;
     let peers = HashMap::try_from(take_map(&mut ebpf, "PEERS")?)?;
     let root = cgroup::open_root()?;
-    let hooks = hooks::attach_all(&mut ebpf, &root)?;
+    let hooks = hooks::attach_all(&mut ebpf, &root);
     Ok(Probes { _ebpf: ebpf, hooks, ring: Some(ring), drops, peers })
 }
 
@@ -132,6 +134,22 @@ impl Probes {
 impl fmt::Debug for Probes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Probes").field("hooks", &self.hooks).finish_non_exhaustive()
+    }
+}
+
+/// Asks before the kernel does, because a missing capability can look like anything there: without
+/// `CAP_PERFMON` it is "this program cannot use that helper".
+fn check_privilege() -> Result<(), LoadError> {
+    let needed = CapabilitySet::BPF | CapabilitySet::PERFMON | CapabilitySet::NET_ADMIN;
+    match capabilities(None) {
+        Ok(sets)
+            if !sets.effective.contains(needed)
+                && !sets.effective.contains(CapabilitySet::SYS_ADMIN) =>
+        {
+            Err(LoadError::NoPrivilege)
+        }
+        // Who cannot even ask will hear it from the kernel.
+        _ => Ok(()),
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn from_maps(source: EbpfError) -> LoadError {
 }
 
 /// Whether a system call at the bottom of `error` said `EPERM` or `EACCES`.
-pub(super) fn is_permission_denied(error: &(dyn Error + 'static)) -> bool {
+fn is_permission_denied(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| {
         error
             .downcast_ref::<io::Error>()

@@ -6,14 +6,10 @@ use aya::{
 };
 
 use super::{
-    LoadError,
     cgroup::CgroupRoot,
-    error::{self, innermost},
+    error::innermost,
     tracepoint::{self, INET_SK_ERROR_REPORT},
 };
-
-/// "Operation not permitted", the same number on every architecture.
-const EPERM: i32 = 1;
 
 /// Whether a hook is in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,44 +68,26 @@ const HOOKS: [Row; 12] = [
 ///
 /// The owner hooks come first: a connection that begins while the rest is being attached is then
 /// seen without its beginning, never without its process.
-///
-/// # Errors
-/// [`LoadError::NoPrivilege`] if that is why not one program is attached.
-pub(super) fn attach_all(ebpf: &mut Ebpf, root: &CgroupRoot) -> Result<Vec<Hook>, LoadError> {
-    let mut denied = 0;
-    let hooks = HOOKS.map(|(name, program, required, loses)| {
-        let status = match attach(ebpf, program, root) {
-            Ok(()) => HookStatus::Attached,
-            Err(refusal) => {
-                denied += usize::from(refusal.denied);
-                HookStatus::Missing(refusal.why)
-            }
-        };
-        Hook { name, required, loses, status }
-    });
-    if denied == hooks.len() {
-        return Err(LoadError::NoPrivilege);
-    }
-    Ok(hooks.into())
+pub(super) fn attach_all(ebpf: &mut Ebpf, root: &CgroupRoot) -> Vec<Hook> {
+    HOOKS
+        .map(|(name, program, required, loses)| {
+            let status = match attach(ebpf, program, root) {
+                Ok(()) => HookStatus::Attached,
+                Err(why) => HookStatus::Missing(why),
+            };
+            Hook { name, required, loses, status }
+        })
+        .into()
 }
 
-/// Why a program is not attached.
-pub(super) struct Refusal {
-    /// In one line.
-    pub(super) why: String,
-    /// Whether more privilege would have helped.
-    pub(super) denied: bool,
-}
-
-fn attach(ebpf: &mut Ebpf, name: &str, root: &CgroupRoot) -> Result<(), Refusal> {
-    let Some(program) = ebpf.program_mut(name) else {
-        let why = format!("no program {name} is built in: rebuild with `make probes`");
-        return Err(Refusal { why, denied: false });
-    };
+fn attach(ebpf: &mut Ebpf, name: &str, root: &CgroupRoot) -> Result<(), String> {
+    let program = ebpf
+        .program_mut(name)
+        .ok_or_else(|| format!("no program {name} is built in: rebuild with `make probes`"))?;
     if let Program::TracePoint(program) = program {
         return tracepoint::attach(program, &INET_SK_ERROR_REPORT);
     }
-    Ok(attach_to_cgroup(program, root)?)
+    attach_to_cgroup(program, root).map_err(|error| one_line(&error))
 }
 
 fn attach_to_cgroup(program: &mut Program, root: &CgroupRoot) -> Result<(), ProgramError> {
@@ -133,21 +111,15 @@ fn attach_to_cgroup(program: &mut Program, root: &CgroupRoot) -> Result<(), Prog
     Ok(())
 }
 
-impl From<ProgramError> for Refusal {
-    fn from(error: ProgramError) -> Self {
-        if let ProgramError::LoadError { io_error, verifier_log } = &error {
-            let log = verifier_log.to_string();
-            // The verifier says "permission denied" of anything it does not like.
-            let denied = io_error.raw_os_error() == Some(EPERM) || log.contains("for !root");
-            let why = match objection(&log) {
-                Some(objection) => format!("refused by the kernel ({io_error}): {objection}"),
-                None => format!("refused by the kernel ({io_error})"),
-            };
-            return Self { why, denied };
-        }
-        let denied = error::is_permission_denied(&error);
-        Self { why: innermost(&error).replace('\n', " "), denied }
+/// The reason in one line: of the verifier's log, which can be long, what it objects to.
+pub(super) fn one_line(error: &ProgramError) -> String {
+    if let ProgramError::LoadError { io_error, verifier_log } = error {
+        return match objection(&verifier_log.to_string()) {
+            Some(objection) => format!("refused by the kernel ({io_error}): {objection}"),
+            None => format!("refused by the kernel ({io_error})"),
+        };
     }
+    innermost(error).replace('\n', " ")
 }
 
 /// The last line of the verifier's log that is not a statistic.

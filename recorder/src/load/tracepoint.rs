@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 
 use aya::programs::TracePoint;
 
-use super::{hooks::Refusal, mount};
+use super::{hooks::one_line, mount};
 
 /// Where tracefs is mounted, newer place first.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
@@ -37,35 +37,37 @@ pub(super) const INET_SK_ERROR_REPORT: Layout = Layout {
 };
 
 /// Loads the program and attaches it; where tracefs is not mounted, from a thread that sees it.
-pub(super) fn attach(program: &mut TracePoint, layout: &Layout) -> Result<(), Refusal> {
+///
+/// # Errors
+/// Why not, in one line.
+pub(super) fn attach(program: &mut TracePoint, layout: &Layout) -> Result<(), String> {
     let mounted = TRACEFS.into_iter().find(|path| Path::new(path).join("events").exists());
     match mounted {
         Some(tracefs) => attach_from(tracefs, program, layout),
         None => {
             mount::with_private("tracefs", TRACEFS[0], || attach_from(TRACEFS[0], program, layout))
-                .map_err(|error| Refusal {
-                    why: format!("tracefs is not mounted, and mounting it failed: {error}"),
-                    denied: error.kind() == io::ErrorKind::PermissionDenied,
+                .map_err(|error| {
+                    format!("tracefs is not mounted, and mounting it failed: {error}")
                 })?
         }
     }
 }
 
-fn attach_from(tracefs: &str, program: &mut TracePoint, layout: &Layout) -> Result<(), Refusal> {
+fn attach_from(tracefs: &str, program: &mut TracePoint, layout: &Layout) -> Result<(), String> {
     let Layout { category, name, .. } = layout;
     let format = Path::new(tracefs).join("events").join(category).join(name).join("format");
-    let format = fs::read_to_string(&format).map_err(|error| {
-        let why = if error.kind() == io::ErrorKind::NotFound {
-            "this kernel does not have it (Linux 5.15 and newer do)".to_owned()
-        } else {
-            format!("its format file cannot be read: {error}")
-        };
-        Refusal { why, denied: error.kind() == io::ErrorKind::PermissionDenied }
-    })?;
-    check(&format, layout).map_err(|why| Refusal { why, denied: false })?;
-    program.load()?;
-    program.attach(category, name)?;
-    Ok(())
+    match fs::read_to_string(&format) {
+        Ok(format) => check(&format, layout)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err("this kernel does not have it (Linux 5.15 and newer do)".to_owned());
+        }
+        Err(error) => return Err(format!("its format file cannot be read: {error}")),
+    }
+    program
+        .load()
+        .and_then(|()| program.attach(category, name))
+        .map(drop)
+        .map_err(|error| one_line(&error))
 }
 
 /// Compares the text of a tracepoint's `format` file with what the program reads.
