@@ -2,6 +2,8 @@
 //! the ring.
 #![expect(unsafe_code, reason = "map values are reached through raw pointers")]
 
+use core::arch::asm;
+
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::{HashMap, PerCpuArray, RingBuf},
@@ -45,7 +47,22 @@ pub(crate) fn emit(record: &Record) {
 #[inline(always)]
 pub(crate) fn count_drop(index: u32) {
     if let Some(count) = DROPS.get_ptr_mut(index) {
-        // SAFETY: the slot is this CPU's own, and the kernel keeps a program on its CPU.
-        unsafe { *count += 1 };
+        // SAFETY: the slot outlives the program run. Atomic although it is this CPU's own: a
+        // program in softirq can interrupt one in a process.
+        unsafe { increment(count) };
+    }
+}
+
+/// Adds one atomically: by the one form of addition that every kernel knows, which `core` does not
+/// offer for this target.
+///
+/// # Safety
+///
+/// `count` must point into a value of a map.
+#[inline(always)]
+pub(crate) unsafe fn increment(count: *mut u64) {
+    // SAFETY: the caller vouches for `count`; values are aligned to 8 bytes.
+    unsafe {
+        asm!("lock *(u64 *)({count} + 0) += {one}", count = in(reg) count, one = in(reg) 1_u64);
     }
 }

@@ -2,7 +2,7 @@
 //! direction; only the first makes a record. A connected socket's fire no hook.
 #![expect(unsafe_code, reason = "contexts are read through raw pointers, fields one by one")]
 
-use core::{arch::asm, ptr};
+use core::ptr;
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -20,7 +20,7 @@ use schema::wire::{
 
 use crate::{
     address::{AF_INET6, Endpoint, set_ends, set_local},
-    maps::{PEERS, count_drop, emit},
+    maps::{PEERS, count_drop, emit, increment},
     owner::{ALLOW, read, remember, sock_of, user_ip6, user_port},
     socket::{Owner, SEEN, Socket, new_record},
 };
@@ -145,11 +145,10 @@ fn count(key: &PeerKey) -> bool {
     let Some(peer) = PEERS.get_ptr_mut(key) else {
         return false;
     };
-    // SAFETY: the entry outlives the program run. `count` is changed atomically only: by the one
-    // form of addition that every kernel knows, which `core` does not offer for this target.
-    // `boot_ns` is one aligned word, and any of several CPUs' writes is right.
+    // SAFETY: the entry outlives the program run. `count` is changed atomically only; `boot_ns` is
+    // one aligned word, and any of several CPUs' writes is right.
     unsafe {
-        asm!("lock *(u64 *)({count} + 0) += {one}", count = in(reg) &raw mut (*peer).count, one = in(reg) 1_u64);
+        increment(&raw mut (*peer).count);
         ptr::write_volatile(&raw mut (*peer).boot_ns, bpf_ktime_get_boot_ns());
     }
     true
