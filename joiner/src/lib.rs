@@ -1,1 +1,40 @@
-//! Under construction.
+//! `ebpfjoin`: takes a capture and what `ebpfrec` recorded meanwhile, and says on every packet which
+//! process sent it and which received it. Data flows one way; the tables that decide are complete
+//! before the first packet is named.
+//!
+//! ```text
+//! events ─► index ─┐                              (once)
+//! input ─► chunk ─► survey ─► syn ─► attribute    (first pass: which SYN began which connection)
+//! input ─► chunk ─► examine ─► sequence ─► output ─► destination   (second pass)
+//!                   └ decode, attribute   └ render, block
+//! ```
+//!
+//! - [`cli`], [`config`]: what was typed, and what it means
+//! - [`run`]: one join from beginning to end; [`pipeline`]: the threads
+//! - [`input`], [`chunk`], [`block`]: files, formats, blocks
+//! - [`decode`]: from a packet's bytes to its tuple
+//! - [`events`], [`index`], [`syn`]: socket lives, and how to find them
+//! - [`attribute`]: the policy; a reason for every miss
+//! - [`survey`], [`examine`], [`sequence`], [`output`], [`render`]: the stages
+//! - [`destination`], [`summary`], [`show`]: what the user gets
+
+pub mod attribute;
+pub mod block;
+pub mod chunk;
+pub mod cli;
+pub mod config;
+pub mod decode;
+pub mod destination;
+pub mod events;
+pub mod examine;
+pub mod index;
+pub mod input;
+pub mod output;
+pub mod pipeline;
+pub mod render;
+pub mod run;
+pub mod sequence;
+pub mod show;
+pub mod summary;
+pub mod survey;
+pub mod syn;

@@ -1,2 +1,61 @@
-//! Under construction.
-fn main() {}
+//! Parses, runs, maps the result to an exit code.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use joiner::chunk::Damage;
+use joiner::cli::{Cli, Report, Task};
+use joiner::run::join;
+use joiner::show::{ShowError, show};
+
+/// How the program ends; 2 is clap's, for wrong usage.
+#[derive(Clone, Copy)]
+enum Exit {
+    Success = 0,
+    Failure = 1,
+}
+
+fn main() -> ExitCode {
+    let exit = match Cli::parse().into_task() {
+        Task::Join(config, report) => match join(&config) {
+            Ok(summary) => {
+                print_summary(&summary, report);
+                end_of(&config.capture.display(), summary.damage.as_ref())
+            }
+            Err(error) => fail(&error),
+        },
+        Task::Show(config) => match show(&config) {
+            Ok(damage) => end_of(&config.capture.display(), damage.as_ref()),
+            // The reader has seen enough.
+            Err(ShowError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Exit::Success
+            }
+            Err(error) => fail(&error),
+        },
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn print_summary(summary: &joiner::summary::Summary, report: Report) {
+    // A summary that nobody reads is no failure: the output is in its place.
+    let _ = match report {
+        Report::Quiet => Ok(()),
+        Report::Table => write!(io::stderr(), "{summary}"),
+        Report::Json => writeln!(io::stdout(), "{:#}", summary.json()),
+    };
+}
+
+fn end_of(capture: &dyn Display, damage: Option<&Damage>) -> Exit {
+    let Some(Damage { offset, what }) = damage else { return Exit::Success };
+    eprintln!(
+        "ebpfjoin: {capture}: damaged at byte {offset}: {what}; everything before it was dealt with"
+    );
+    Exit::Failure
+}
+
+fn fail(error: &dyn Display) -> Exit {
+    eprintln!("ebpfjoin: {error}");
+    Exit::Failure
+}

@@ -137,6 +137,6 @@ impl<'a> Renderer<'a> {
 
     fn host(&self, id: crate::events::HostId) -> Option<Cow<'a, str>> {
         let host = self.recordings.hosts.get(usize::from(id.0))?;
-        (!host.name.is_empty()).then(|| Cow::Borrowed(host.name.as_str()))
+        (!host.name.is_empty()).then_some(Cow::Borrowed(host.name.as_str()))
     }
 }

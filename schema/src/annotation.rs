@@ -102,6 +102,13 @@ macro_rules! define_process {
                 })*
             }
 
+            /// Calls `visit` with every key that has a value.
+            pub fn visit(&self, mut visit: impl FnMut(&'static str, Value<'_>)) {
+                $(if let Some(value) = &self.$name {
+                    visit(stringify!($name), as_value!($kind value));
+                })*
+            }
+
             /// This with what it lacks taken from `other`.
             #[must_use]
             pub fn or(self, other: &Self) -> Self {
@@ -114,6 +121,24 @@ macro_rules! define_process {
                 Process { $($name: own!($kind self.$name),)* }
             }
         }
+    };
+}
+
+/// The value of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// A number.
+    Number(u64),
+    /// Text, not escaped.
+    Text(&'a str),
+}
+
+macro_rules! as_value {
+    (Text $value:expr) => {
+        Value::Text($value)
+    };
+    ($kind:ident $value:expr) => {
+        Value::Number((*$value).into())
     };
 }
 

@@ -17,7 +17,7 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// Why no recording can be made here, if so.
-pub fn what_is_missing() -> Option<String> {
+pub(crate) fn what_is_missing() -> Option<String> {
     let recorder = program("ebpfrec");
     if !recorder.exists() {
         return Some(format!("{} is not built; use `cargo test --workspace`", recorder.display()));
@@ -36,7 +36,7 @@ pub fn what_is_missing() -> Option<String> {
 }
 
 /// A recording under way.
-pub struct Recording {
+pub(crate) struct Recording {
     recorder: Child,
     folder: TempDir,
 }
@@ -44,7 +44,7 @@ pub struct Recording {
 impl Recording {
     /// Starts a recording of everything on the loopback interface that `filter` lets through, and
     /// waits until it is attached.
-    pub fn start(filter: &str) -> Result<Self> {
+    pub(crate) fn start(filter: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut recorder = Command::new(program("ebpfrec"))
             .current_dir(folder.path())
@@ -65,7 +65,7 @@ impl Recording {
     }
 
     /// Ends the recording as Ctrl-C would, joins both files, and reads the result.
-    pub fn finish(mut self) -> Result<Joined> {
+    pub(crate) fn finish(mut self) -> Result<Joined> {
         let pid = i32::try_from(self.recorder.id())?;
         let pid = rustix::process::Pid::from_raw(pid).context("pid 0")?;
         rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
@@ -92,15 +92,15 @@ impl Drop for Recording {
 }
 
 /// An enriched capture.
-pub struct Joined {
+pub(crate) struct Joined {
     folder: TempDir,
     /// What `ebpfjoin --json` printed.
-    pub summary: serde_json::Value,
+    pub(crate) summary: serde_json::Value,
 }
 
 impl Joined {
     /// A file of the recording.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }

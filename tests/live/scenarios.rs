@@ -12,7 +12,7 @@ use crate::wire::{Packet, packets, tshark};
 type Scenario = fn() -> Result<()>;
 
 /// Every scenario, by the name that the test runner shows.
-pub const ALL: &[(&str, Scenario)] = &[
+pub(crate) const ALL: &[(&str, Scenario)] = &[
     ("tcp_v4_names_both_ends_from_the_syn_on", || tcp("127.0.0.1:0")),
     ("tcp_v6_names_both_ends_from_the_syn_on", || tcp("[::1]:0")),
     ("a_dual_stack_server_is_named_for_v4_clients", dual_stack),
@@ -48,10 +48,7 @@ fn converse(server: &str, client_addr: impl Fn(SocketAddr) -> SocketAddr) -> Res
     let addr: SocketAddr = server.say("listening")?;
     let mut client = Program::start("tcp-client", &[&client_addr(addr).to_string()])?;
     let local: SocketAddr = client.say("local")?;
-    let talk = Talk {
-        client: (local.port(), client.pid()),
-        server: (addr.port(), server.pid()),
-    };
+    let talk = Talk { client: (local.port(), client.pid()), server: (addr.port(), server.pid()) };
     client.finish()?;
     server.finish()?;
     Ok(talk)
@@ -122,7 +119,10 @@ fn refused() -> Result<()> {
     ensure!((syn.src_pid, syn.dst_pid) == (Some(pid), None), "{syn:?}");
     ensure!(syn.dst_none == "no-socket", "nobody listened there: {syn:?}");
     ensure!((reset.src_pid, reset.dst_pid) == (None, Some(pid)), "{reset:?}");
-    let events = tshark(&joined, &["-Y", "ebpf.none == \"no-socket\"", "-T", "fields", "-e", "frame.number"])?;
+    let events = tshark(
+        &joined,
+        &["-Y", "ebpf.none == \"no-socket\"", "-T", "fields", "-e", "frame.number"],
+    )?;
     ensure!(events.lines().count() == 2, "either-side reasons: {events}");
     Ok(())
 }

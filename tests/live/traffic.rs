@@ -18,7 +18,7 @@ const MESSAGES: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A traffic program, seen from the test.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     lines: BufReader<ChildStdout>,
     stdin: Option<ChildStdin>,
@@ -26,7 +26,7 @@ pub struct Program {
 
 impl Program {
     /// Starts `role` with `args`.
-    pub fn start(role: &str, args: &[&str]) -> Result<Self> {
+    pub(crate) fn start(role: &str, args: &[&str]) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["traffic", role])
             .args(args)
@@ -40,12 +40,12 @@ impl Program {
     }
 
     /// The program's own pid.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The value of the next line, which must be `key value`.
-    pub fn say<T: std::str::FromStr>(&mut self, key: &str) -> Result<T> {
+    pub(crate) fn say<T: std::str::FromStr>(&mut self, key: &str) -> Result<T> {
         let mut line = String::new();
         self.lines.read_line(&mut line)?;
         let value = line.trim_end().strip_prefix(key).map(str::trim);
@@ -55,7 +55,7 @@ impl Program {
     }
 
     /// Lets the program go on, and waits for its good end.
-    pub fn finish(mut self) -> Result<()> {
+    pub(crate) fn finish(mut self) -> Result<()> {
         drop(self.stdin.take());
         let mut rest = String::new();
         self.lines.read_to_string(&mut rest)?;
@@ -74,7 +74,7 @@ impl Drop for Program {
 }
 
 /// Runs one role in this process.
-pub fn play(args: Vec<String>) -> ExitCode {
+pub(crate) fn play(args: Vec<String>) -> ExitCode {
     match perform(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

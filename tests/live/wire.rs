@@ -10,29 +10,39 @@ use crate::record::Joined;
 /// One packet, as tshark dissects it and our plugin reads its comment. A field that the packet
 /// does not have is empty.
 #[derive(Clone, Debug)]
-pub struct Packet {
-    pub frame: u32,
-    pub src_port: u16,
-    pub dst_port: u16,
-    pub is_syn: bool,
-    pub src_pid: Option<u32>,
-    pub dst_pid: Option<u32>,
-    pub src_comm: String,
-    pub src_match: String,
-    pub dst_match: String,
-    pub dst_none: String,
-    pub event: String,
-    pub comment: String,
+pub(crate) struct Packet {
+    pub(crate) src_port: u16,
+    pub(crate) dst_port: u16,
+    pub(crate) is_syn: bool,
+    pub(crate) src_pid: Option<u32>,
+    pub(crate) dst_pid: Option<u32>,
+    pub(crate) src_comm: String,
+    pub(crate) src_match: String,
+    pub(crate) dst_none: String,
+    pub(crate) event: String,
+    pub(crate) comment: String,
 }
 
 const FIELDS: &[&str] = &[
-    "frame.number", "tcp.srcport", "tcp.dstport", "udp.srcport", "udp.dstport", "tcp.flags.syn",
-    "tcp.flags.ack", "ebpf.src.pid", "ebpf.dst.pid", "ebpf.src.comm", "ebpf.src.match",
-    "ebpf.dst.match", "ebpf.dst.none", "ebpf.event", "frame.comment",
+    "frame.number",
+    "tcp.srcport",
+    "tcp.dstport",
+    "udp.srcport",
+    "udp.dstport",
+    "tcp.flags.syn",
+    "tcp.flags.ack",
+    "ebpf.src.pid",
+    "ebpf.dst.pid",
+    "ebpf.src.comm",
+    "ebpf.src.match",
+    "ebpf.dst.match",
+    "ebpf.dst.none",
+    "ebpf.event",
+    "frame.comment",
 ];
 
 /// Runs tshark with our plugin on the enriched capture; its standard output.
-pub fn tshark(joined: &Joined, args: &[&str]) -> Result<String> {
+pub(crate) fn tshark(joined: &Joined, args: &[&str]) -> Result<String> {
     let plugin: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wireshark/ebpf.lua");
     let output = Command::new("tshark")
         .arg("-X")
@@ -48,7 +58,7 @@ pub fn tshark(joined: &Joined, args: &[&str]) -> Result<String> {
 }
 
 /// Every TCP and UDP packet of the capture.
-pub fn packets(joined: &Joined) -> Result<Vec<Packet>> {
+pub(crate) fn packets(joined: &Joined) -> Result<Vec<Packet>> {
     let mut args = vec!["-T", "fields", "-Y", "tcp or udp"];
     for field in FIELDS {
         args.extend(["-e", field]);
@@ -68,7 +78,6 @@ fn parse(line: &str) -> Result<Packet> {
         text.parse().with_context(|| format!("no port in `{line}`"))
     };
     Ok(Packet {
-        frame: cell("frame.number").parse()?,
         src_port: port("tcp.srcport", "udp.srcport")?,
         dst_port: port("tcp.dstport", "udp.dstport")?,
         is_syn: cell("tcp.flags.syn") == "1" && cell("tcp.flags.ack") == "0",
@@ -76,7 +85,6 @@ fn parse(line: &str) -> Result<Packet> {
         dst_pid: cell("ebpf.dst.pid").parse().ok(),
         src_comm: cell("ebpf.src.comm").to_owned(),
         src_match: cell("ebpf.src.match").to_owned(),
-        dst_match: cell("ebpf.dst.match").to_owned(),
         dst_none: cell("ebpf.dst.none").to_owned(),
         event: cell("ebpf.event").to_owned(),
         comment: cell("frame.comment").to_owned(),

@@ -48,12 +48,11 @@ impl End<'_> {
         owner: impl Fn(ConversationId) -> Option<IdentityId>,
     ) -> Fit {
         let mut choice = Choice { fit: Fit::Nobody, owner: None, owner_of: owner };
-        if let Some(tcp) = &packet.tcp {
-            if let Some(attempt) = self.named_attempt(tcp, time_ns) {
-                self.opening(attempt, time_ns, &mut choice);
-                if choice.fit != Fit::Nobody {
-                    return choice.fit;
-                }
+        let attempt = packet.tcp.as_ref().and_then(|tcp| self.named_attempt(tcp, time_ns));
+        if let Some(attempt) = attempt {
+            self.opening(attempt, time_ns, &mut choice);
+            if choice.fit != Fit::Nobody {
+                return choice.fit;
             }
         }
         for entry in self.reaching(time_ns, 0).filter(|entry| time_ns <= entry.end_ns) {

@@ -1,0 +1,116 @@
+//! Legacy pcap files (draft-ietf-opsawg-pcap): their header, and records turned into enhanced
+//! packet blocks.
+//!
+//! ```text
+//! file    0 magic u32   4 version   8 reserved[8]   16 snap length u32   20 link type, FCS u32
+//! record  0 seconds u32   4 fraction u32   8 captured length u32   12 original length u32   16 packet
+//! ```
+
+use schema::annotation::option::{ByteOrder, padding};
+
+use super::packet::Added;
+use super::{ENHANCED_PACKET, MAX_BLOCK, Step, interface, section};
+use crate::decode::LinkType;
+
+const MAGIC_MICROSECONDS: u32 = 0xa1b2_c3d4;
+const MAGIC_NANOSECONDS: u32 = 0xa1b2_3c4d;
+
+/// Bytes of the file header.
+pub const HEADER: usize = 24;
+/// Bytes of a record header.
+const RECORD: usize = 16;
+
+/// What the header of the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Legacy {
+    order: ByteOrder,
+    /// Nanoseconds in a unit of the fraction.
+    unit_ns: i64,
+    snap_length: u32,
+    /// How its packets begin.
+    pub link: LinkType,
+}
+
+/// One packet of a legacy file.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Nanoseconds since 1970.
+    pub time_ns: i64,
+    /// Length on the wire.
+    pub original_length: u32,
+    /// As far as it was captured.
+    pub data: &'a [u8],
+    /// Header and packet.
+    pub bytes: &'a [u8],
+}
+
+impl Legacy {
+    /// The header at the beginning of a file; `None` if this is no legacy pcap.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let header: &[u8; HEADER] = bytes.first_chunk()?;
+        let word = |order: ByteOrder, at: usize| {
+            order.u32([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
+        let (order, unit_ns) =
+            [ByteOrder::Little, ByteOrder::Big].into_iter().find_map(|order| {
+                match word(order, 0) {
+                    MAGIC_MICROSECONDS => Some((order, 1000)),
+                    MAGIC_NANOSECONDS => Some((order, 1)),
+                    _ => None,
+                }
+            })?;
+        // The upper half tells about frame check sequences.
+        let link = LinkType((word(order, 20) & 0xffff) as u16);
+        Some(Self { order, unit_ns, snap_length: word(order, 16), link })
+    }
+
+    /// The record at the beginning of `bytes`.
+    #[inline]
+    #[must_use]
+    pub fn first<'a>(&self, bytes: &'a [u8]) -> Step<Record<'a>> {
+        let Some(header) = bytes.first_chunk::<RECORD>() else { return Step::Partial };
+        let word = |at: usize| {
+            self.order.u32([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
+        let captured = word(8);
+        if captured > MAX_BLOCK {
+            return Step::Damaged(format!("a packet that claims {captured} captured bytes"));
+        }
+        let Some(bytes) = bytes.get(..RECORD + captured as usize) else { return Step::Partial };
+        let time_ns = i64::from(word(0)) * 1_000_000_000 + i64::from(word(4)) * self.unit_ns;
+        Step::Whole(Record { time_ns, original_length: word(12), data: &bytes[RECORD..], bytes })
+    }
+
+    /// Appends the section and the interface that stand for this file's header.
+    pub fn write_prelude(&self, application: &str, out: &mut Vec<u8>) {
+        section::write(application, out);
+        interface::write(self.link, self.snap_length, out);
+    }
+}
+
+impl Record<'_> {
+    /// Appends this packet as an enhanced packet block of a little-endian section.
+    pub fn write(&self, added: Added<'_>, out: &mut Vec<u8>) {
+        let start = out.len();
+        let captured = u32::try_from(self.data.len()).unwrap_or(u32::MAX);
+        // Seconds are unsigned in the file, so the time is not negative.
+        let [low, high] = {
+            let units = self.time_ns.cast_unsigned();
+            [(units & 0xffff_ffff) as u32, (units >> 32) as u32]
+        };
+        for word in [ENHANCED_PACKET, 0, 0, high, low, captured, self.original_length] {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+        out.extend_from_slice(self.data);
+        out.resize(out.len() + padding(self.data.len()), 0);
+        if !(added.process.is_empty() && added.comment.is_empty()) {
+            out.extend_from_slice(added.process);
+            out.extend_from_slice(added.comment);
+            out.extend_from_slice(&[0; 4]);
+        }
+        let length = u32::try_from(out.len() - start + 4).unwrap_or(u32::MAX);
+        out.extend_from_slice(&length.to_le_bytes());
+        out[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());
+    }
+}

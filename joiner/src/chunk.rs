@@ -1,0 +1,322 @@
+//! The one serial pass over a capture: finds where blocks begin, keeps track of sections and
+//! interfaces, and cuts the file into chunks that can be worked on independently of each other.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::block::interface::{self, Clock};
+use crate::block::legacy::{self, Legacy, Record};
+use crate::block::packet::PacketBlock;
+use crate::block::section::{self, Section};
+use crate::block::{
+    self, Block, ENHANCED_PACKET, INTERFACE, OBSOLETE_PACKET, SECTION, SIMPLE_PACKET, Step,
+};
+use crate::decode::LinkType;
+use crate::input::{Buffer, Pieces, Pool};
+
+/// Interfaces of one section that are kept track of. Real captures have up to a few hundred; a
+/// damaged one must not fill the memory.
+const MAX_INTERFACES: usize = 65_536;
+
+/// What the packets of a chunk are read with.
+#[derive(Clone, Debug)]
+pub enum Framing {
+    /// Blocks of a pcapng section.
+    Pcapng(Section),
+    /// Records of a legacy pcap.
+    Legacy(Legacy),
+}
+
+/// Whole blocks or records, one after the other, under one framing.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    buffer: Arc<Buffer>,
+    range: Range<usize>,
+    /// What they are read with.
+    pub framing: Arc<Framing>,
+}
+
+/// One block or record of a chunk.
+#[derive(Clone, Copy, Debug)]
+pub enum Item<'a> {
+    /// A packet block.
+    Block(PacketBlock<'a>, LinkType, Clock),
+    /// A packet of a legacy file.
+    Record(Record<'a>, LinkType),
+    /// A simple packet block: it has no time.
+    Simple(&'a [u8]),
+    /// A packet block of an unknown interface, or with lengths that don't fit.
+    Malformed(&'a [u8]),
+    /// Not a packet.
+    Other(&'a [u8]),
+}
+
+impl Chunk {
+    /// Its bytes as they stand in the file.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer.bytes()[self.range.clone()]
+    }
+
+    /// Its blocks or records, in order.
+    pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        let mut rest = self.bytes();
+        std::iter::from_fn(move || {
+            let (item, length) = match &*self.framing {
+                Framing::Pcapng(section) => match block::first(rest, section.order) {
+                    Step::Whole(block) => (read_block(&block, section), block.bytes.len()),
+                    // The chunk was cut at the edges of whole blocks.
+                    Step::Partial | Step::Damaged(_) => return None,
+                },
+                Framing::Legacy(legacy) => match legacy.first(rest) {
+                    Step::Whole(record) => (Item::Record(record, legacy.link), record.bytes.len()),
+                    Step::Partial | Step::Damaged(_) => return None,
+                },
+            };
+            rest = &rest[length..];
+            Some(item)
+        })
+    }
+
+    /// Hands the buffer back to `pool`, if this was its last chunk.
+    pub fn give_back(self, pool: &Pool) {
+        pool.give_back(self.buffer);
+    }
+}
+
+#[inline]
+fn read_block<'a>(block: &Block<'a>, section: &Section) -> Item<'a> {
+    match block.kind {
+        ENHANCED_PACKET | OBSOLETE_PACKET => {
+            let known = PacketBlock::new(block, section.order)
+                .and_then(|packet| Some((packet, section.interfaces.get(packet.interface())?)));
+            match known {
+                Some((packet, interface)) => Item::Block(packet, interface.link, interface.clock),
+                None => Item::Malformed(block.bytes),
+            }
+        }
+        SIMPLE_PACKET => Item::Simple(block.bytes),
+        _ => Item::Other(block.bytes),
+    }
+}
+
+/// Where and why a capture could not be read to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Offset in the file of the first byte that was not understood.
+    pub offset: u64,
+    /// Half a sentence.
+    pub what: String,
+}
+
+/// Why a file is not read at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanError {
+    /// Reading failed.
+    #[error("cannot read: {0}")]
+    Io(#[from] io::Error),
+    /// The file has no bytes.
+    #[error("the file is empty; was the capture stopped before its first packet was written?")]
+    Empty,
+    /// The file is compressed.
+    #[error("compressed by {0}; decompress it first")]
+    Compressed(&'static str),
+    /// No magic that is known.
+    #[error("not a capture: neither pcapng nor pcap; give a file of tcpdump, dumpcap or Wireshark")]
+    NotACapture,
+}
+
+/// Cuts a capture into chunks.
+#[derive(Debug)]
+pub struct Scanner<R> {
+    pieces: Pieces<R>,
+    /// The beginning of a block whose end was not read yet.
+    carry: Vec<u8>,
+    /// Offset of `carry` in the file.
+    offset: u64,
+    /// What the next packet is read with; ahead of `framing` where no packet was seen since.
+    current: Framing,
+    framing: Arc<Framing>,
+    is_stale: bool,
+    ready: VecDeque<Chunk>,
+    damage: Option<Damage>,
+}
+
+impl<R: Read> Scanner<R> {
+    /// Begins to read `input`, whose first bytes tell the format.
+    ///
+    /// # Errors
+    ///
+    /// [`ScanError`], if this is not a capture.
+    pub fn new(input: R, pool: Pool) -> Result<Self, ScanError> {
+        let mut pieces = Pieces::new(input, pool);
+        let first = pieces.next_piece(&[])?.ok_or(ScanError::Empty)?;
+        let current = recognise(first.bytes())?;
+        let mut scanner = Self {
+            pieces,
+            carry: vec![],
+            offset: 0,
+            framing: Arc::new(current.clone()),
+            current,
+            is_stale: false,
+            ready: VecDeque::new(),
+            damage: None,
+        };
+        let skipped = match &scanner.current {
+            Framing::Legacy(_) => legacy::HEADER,
+            Framing::Pcapng(_) => 0,
+        };
+        scanner.cut(first, skipped);
+        Ok(scanner)
+    }
+
+    /// What the file begins with.
+    #[must_use]
+    pub fn framing(&self) -> &Framing {
+        &self.current
+    }
+
+    /// The next chunk; `None` at the end of what could be read.
+    ///
+    /// # Errors
+    ///
+    /// What reading said.
+    pub fn next_chunk(&mut self) -> io::Result<Option<Chunk>> {
+        loop {
+            if let Some(chunk) = self.ready.pop_front() {
+                return Ok(Some(chunk));
+            }
+            if self.damage.is_some() {
+                return Ok(None);
+            }
+            let carry = std::mem::take(&mut self.carry);
+            if let Some(buffer) = self.pieces.next_piece(&carry)? {
+                self.cut(buffer, 0);
+            } else {
+                if !carry.is_empty() {
+                    let what = format!("cut off, {} bytes into a block", carry.len());
+                    self.damage = Some(Damage { offset: self.offset, what });
+                }
+                self.carry = vec![];
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Where the file stopped making sense, once [`next_chunk`](Self::next_chunk) has returned `None`.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
+    }
+
+    /// Cuts `buffer` into chunks, from byte `from` on.
+    fn cut(&mut self, buffer: Buffer, from: usize) {
+        let buffer = Arc::new(buffer);
+        let bytes = buffer.bytes();
+        let (mut begin, mut at) = (from, from);
+        let mut has_packets = false;
+        loop {
+            let step = match &self.current {
+                Framing::Pcapng(section) => block::first(&bytes[at..], section.order),
+                // A record is a packet block for what follows.
+                Framing::Legacy(legacy) => match legacy.first(&bytes[at..]) {
+                    Step::Whole(Record { bytes, .. }) => {
+                        Step::Whole(Block { kind: ENHANCED_PACKET, bytes })
+                    }
+                    Step::Partial => Step::Partial,
+                    Step::Damaged(what) => Step::Damaged(what),
+                },
+            };
+            let block = match step {
+                Step::Whole(block) => block,
+                Step::Partial => break,
+                Step::Damaged(what) => {
+                    self.damage = Some(Damage { offset: self.offset + at as u64, what });
+                    break;
+                }
+            };
+            match block.kind {
+                SECTION | INTERFACE => {
+                    // What precedes a section is walked in its own byte order.
+                    if has_packets || (block.kind == SECTION && begin < at) {
+                        self.emit(&buffer, begin..at);
+                        (begin, has_packets) = (at, false);
+                    }
+                    if let Err(what) = self.describe(&block) {
+                        self.damage = Some(Damage { offset: self.offset + at as u64, what });
+                        break;
+                    }
+                }
+                ENHANCED_PACKET | OBSOLETE_PACKET | SIMPLE_PACKET => {
+                    if self.is_stale {
+                        self.framing = Arc::new(self.current.clone());
+                        self.is_stale = false;
+                    }
+                    has_packets = true;
+                }
+                _ => {}
+            }
+            at += block.bytes.len();
+        }
+        self.carry = if self.damage.is_some() { vec![] } else { bytes[at..].to_vec() };
+        self.offset += at as u64;
+        self.emit(&buffer, begin..at);
+    }
+
+    fn emit(&mut self, buffer: &Arc<Buffer>, range: Range<usize>) {
+        if !range.is_empty() {
+            let framing = Arc::clone(&self.framing);
+            self.ready.push_back(Chunk { buffer: Arc::clone(buffer), range, framing });
+        }
+    }
+
+    /// Takes note of a new section or interface.
+    fn describe(&mut self, block: &Block<'_>) -> Result<(), String> {
+        let Framing::Pcapng(current) = &mut self.current else { return Ok(()) };
+        if block.kind == SECTION {
+            *current = section::parse(block)?;
+            self.framing = Arc::new(self.current.clone());
+            return Ok(());
+        }
+        if current.interfaces.len() == MAX_INTERFACES {
+            return Err(format!("more than {MAX_INTERFACES} interfaces in one section"));
+        }
+        let interface = interface::parse(block, current.order)
+            .ok_or_else(|| "an interface description that is too short".to_owned())?;
+        current.interfaces.push(interface);
+        self.is_stale = true;
+        Ok(())
+    }
+}
+
+/// The format, by the first bytes of the file.
+fn recognise(bytes: &[u8]) -> Result<Framing, ScanError> {
+    if bytes.is_empty() {
+        return Err(ScanError::Empty);
+    }
+    for (magic, name) in [
+        (&[0x1f, 0x8b][..], "gzip"),
+        (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
+        (&[0x04, 0x22, 0x4d, 0x18], "lz4"),
+    ] {
+        if bytes.starts_with(magic) {
+            return Err(ScanError::Compressed(name));
+        }
+    }
+    if let Some(legacy) = Legacy::parse(bytes) {
+        return Ok(Framing::Legacy(legacy));
+    }
+    let magic = bytes.get(8..).and_then(|rest| rest.first_chunk());
+    match magic.and_then(|magic| section::order_of(*magic)) {
+        Some(order) if bytes.starts_with(&SECTION.to_le_bytes()) => {
+            Ok(Framing::Pcapng(Section { order, interfaces: vec![] }))
+        }
+        _ => Err(ScanError::NotACapture),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! What can be typed. Long help stands on each argument's field.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::attribute::Windows;
+use crate::config::{Config, Detail};
+use crate::output::Style;
+use crate::show::ShowConfig;
+
+const EXAMPLES: &str = "\
+Examples:
+  ebpfjoin trace.pcapng ev.parquet -o enriched.pcapng
+  ebpfjoin trace.pcap host1.parquet host2.parquet -o enriched.pcapng --json
+  ebpfjoin show enriched.pcapng
+
+Exit codes:
+  0  the whole capture was enriched
+  1  an error; or the capture is cut, and what was whole of it was enriched
+  2  wrong usage";
+
+/// Names, for every packet of a capture, the process that sent it and the one that received it.
+#[derive(Debug, Parser)]
+#[command(name = "ebpfjoin", version, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Cli {
+    /// What else to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The join.
+    #[command(flatten)]
+    pub join: JoinArgs,
+}
+
+/// What can be done beside a join.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the packets of an enriched capture with their processes
+    Show(ShowArgs),
+}
+
+/// Arguments of a join.
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// The capture: pcapng or pcap, of any program
+    #[arg(required = true)]
+    capture: Option<PathBuf>,
+    /// What `ebpfrec --events` wrote, of one machine or several
+    #[arg(required = true)]
+    events: Vec<PathBuf>,
+    /// Where to write the enriched capture (pcapng)
+    ///
+    /// It appears under this name only when it is whole.
+    #[arg(short, long, required = true, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// How much to say on each packet
+    ///
+    /// All that is known stands on the first packet of each flow and direction and wherever the
+    /// process changes; on the other packets a brief form refers to it.
+    #[arg(long, value_enum, default_value_t = Detail::Auto)]
+    detail: Detail,
+    /// Leave out the standard option with the sender's process and thread id
+    #[arg(long)]
+    no_pid_option: bool,
+    /// How far before a socket's first event it may own a packet
+    ///
+    /// Only where the capture has no SYN to go by; with one, a socket reaches back to its SYN.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    before: Duration,
+    /// How long after its close a TCP socket may own a packet
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    after: Duration,
+    /// Worker threads; as many as there are processors if not given
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Print neither progress nor summary
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print the summary as JSON on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// An enriched capture
+    capture: PathBuf,
+    /// Stop after so many packets
+    #[arg(short = 'n', long, value_name = "N")]
+    count: Option<u64>,
+    /// Print one JSON object per packet
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub enum Task {
+    /// Join, then report.
+    Join(Box<Config>, Report),
+    /// Print packets.
+    Show(ShowConfig),
+}
+
+/// How to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// Not at all.
+    Quiet,
+    /// A table on standard error.
+    Table,
+    /// JSON on standard output.
+    Json,
+}
+
+impl Cli {
+    /// What it means.
+    #[must_use]
+    pub fn into_task(self) -> Task {
+        match self.command {
+            Some(Command::Show(show)) => {
+                Task::Show(ShowConfig { capture: show.capture, count: show.count, json: show.json })
+            }
+            None => self.join.into_task(),
+        }
+    }
+}
+
+impl JoinArgs {
+    fn into_task(self) -> Task {
+        let report = match (self.json, self.quiet) {
+            (true, _) => Report::Json,
+            (false, true) => Report::Quiet,
+            (false, false) => Report::Table,
+        };
+        let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let config = Config {
+            // Required, so they are there.
+            capture: self.capture.unwrap_or_default(),
+            events: self.events,
+            output: self.output.unwrap_or_default(),
+            detail: self.detail,
+            style: Style { pid_option: !self.no_pid_option },
+            windows: Windows {
+                before_ns: nanoseconds(self.before),
+                after_ns: nanoseconds(self.after),
+                ..Windows::default()
+            },
+            threads: self.threads.unwrap_or(processors),
+            progress: !self.quiet,
+        };
+        Task::Join(Box::new(config), report)
+    }
+}
+
+fn nanoseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Task, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(Cli::into_task)
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_join_needs_capture_events_and_output() {
+        let task = parse("ebpfjoin a.pcap b.parquet c.parquet -o d --before 1m --threads 3");
+        let Ok(Task::Join(config, Report::Table)) = task else { panic!("{task:?}") };
+        assert_eq!(config.capture, PathBuf::from("a.pcap"));
+        assert_eq!(config.events.len(), 2);
+        assert_eq!(config.windows.before_ns, 60_000_000_000);
+        assert_eq!(config.threads.get(), 3);
+        assert!(config.style.pid_option);
+        for line in ["ebpfjoin", "ebpfjoin a.pcap", "ebpfjoin a.pcap b -o", "ebpfjoin a b"] {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn show_stands_beside_the_join() {
+        let task = parse("ebpfjoin show e.pcapng -n 5");
+        let Ok(Task::Show(show)) = task else { panic!("{task:?}") };
+        assert_eq!((show.count, show.json), (Some(5), false));
+        assert!(parse("ebpfjoin show").is_err());
+    }
+}

@@ -1,0 +1,277 @@
+//! The only file with threads. One thread scans the capture into chunks, workers take them through
+//! the parallel stages, and order comes from bounded queues of one-shot receivers: a stage's place
+//! in the queue is taken before its work begins. Memory is bounded by the length of the queues.
+//!
+//! ```text
+//! scan ─► [examine] ─► sequence ─► [render] ─► write        [ ] on any worker, the rest in order
+//! ```
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::attribute::Matcher;
+use crate::chunk::{Chunk, Damage, Framing, ScanError, Scanner};
+use crate::config::Detail;
+use crate::examine::{Examination, Examined, examine};
+use crate::index::Index;
+use crate::input::Pool;
+use crate::output::{Rendered, Style, Workers};
+use crate::sequence::{Form, Sequencer};
+use crate::summary::Counts;
+use crate::survey::collect_syns;
+use crate::syn::Syn;
+
+/// Name and version, as they stand in a section header that is written anew.
+const APPLICATION: &str = concat!("ebpfjoin ", env!("CARGO_PKG_VERSION"));
+
+/// Why a pass over the capture did not reach its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The capture can't be read.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The output can't be written.
+    #[error("cannot write the output: {0}; free some space or choose another folder")]
+    Write(#[source] io::Error),
+    /// The workers can't be started.
+    #[error("cannot start the worker threads: {0}; try --threads 1")]
+    Threads(String),
+    /// A worker gave up: a defect of this program.
+    #[error("a worker failed; this is a defect, please report it with the message above")]
+    Worker,
+}
+
+/// What the second pass adds up to.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// The decisions.
+    pub counts: Counts,
+    /// Packets with an annotation.
+    pub annotated: u64,
+    /// Packets left without theirs, because their options are cut.
+    pub cut_options: u64,
+    /// Bytes by which the packets grew.
+    pub growth: i64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Where the capture could not be read further.
+    pub damage: Option<Damage>,
+}
+
+/// Worker threads, and how far ahead of the slowest stage the others may run.
+#[derive(Debug)]
+pub struct Pipeline {
+    workers: ThreadPool,
+    depth: usize,
+}
+
+impl Pipeline {
+    /// Starts `threads` workers.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Threads`].
+    pub fn new(threads: NonZeroUsize) -> Result<Self, PipelineError> {
+        let workers = ThreadPoolBuilder::new()
+            .num_threads(threads.get())
+            .thread_name(|number| format!("worker {number}"))
+            // The stage that waits for the result notices; see `PipelineError::Worker`.
+            .panic_handler(|_| {})
+            .build()
+            .map_err(|error| PipelineError::Threads(error.to_string()))?;
+        Ok(Self { workers, depth: threads.get() * 2 + 2 })
+    }
+
+    /// First pass: the SYNs of all flows that `index` knows. `progress` is told how many more
+    /// bytes were read.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Scan`] or [`PipelineError::Worker`].
+    pub fn survey(
+        &self,
+        capture: File,
+        index: &Arc<Index>,
+        progress: impl Fn(u64),
+    ) -> Result<Vec<Syn>, PipelineError> {
+        let pool = Pool::default();
+        let scanner = Scanner::new(capture, pool.clone())?;
+        let (queue, results) = self.queue();
+        thread::scope(|scope| {
+            let scan = scope.spawn(|| {
+                self.scan(scanner, queue, |chunk| {
+                    let (index, pool) = (Arc::clone(index), pool.clone());
+                    move || {
+                        let length = chunk.bytes().len() as u64;
+                        let syns = collect_syns(&chunk, &index);
+                        chunk.give_back(&pool);
+                        (syns, length)
+                    }
+                })
+            });
+            let mut all = Vec::new();
+            while let Ok(result) = results.recv() {
+                let (syns, length) = result.recv().map_err(|_| PipelineError::Worker)?;
+                all.extend(syns);
+                progress(length);
+            }
+            drop(results);
+            join(scan)?;
+            Ok(all)
+        })
+    }
+
+    /// Second pass: names the packets of `capture` and writes them to `output`. `progress` is told
+    /// how many more bytes were dealt with.
+    ///
+    /// # Errors
+    ///
+    /// Any [`PipelineError`]; what was written by then is incomplete.
+    pub fn enrich(
+        &self,
+        capture: File,
+        mut output: impl Write,
+        matcher: &Arc<Matcher>,
+        (detail, style): (Detail, Style),
+        progress: impl Fn(u64),
+    ) -> Result<Totals, PipelineError> {
+        let pool = Pool::default();
+        let scanner = Scanner::new(capture, pool.clone())?;
+        let mut totals = Totals::default();
+        if let Framing::Legacy(legacy) = scanner.framing() {
+            let mut prelude = Vec::new();
+            legacy.write_prelude(APPLICATION, &mut prelude);
+            output.write_all(&prelude).map_err(PipelineError::Write)?;
+            totals.bytes_out += prelude.len() as u64;
+        }
+        let (to_sequence, examined) = self.queue();
+        let (to_write, rendered) = self.queue();
+        thread::scope(|scope| {
+            let scan = scope.spawn(move || {
+                self.scan(scanner, to_sequence, |chunk| {
+                    let matcher = Arc::clone(matcher);
+                    move || examine(chunk, &matcher)
+                })
+            });
+            let sequence = scope.spawn(move || {
+                let stage = Render { matcher, style, pool, workers: Arc::default() };
+                self.sequence(examined, to_write, detail, &stage)
+            });
+            while let Ok(result) = rendered.recv() {
+                let (chunk, length) = result.recv().map_err(|_| PipelineError::Worker)?;
+                output.write_all(&chunk.bytes).map_err(PipelineError::Write)?;
+                totals.bytes_out += chunk.bytes.len() as u64;
+                totals.annotated += chunk.annotated;
+                totals.cut_options += chunk.cut_options;
+                totals.growth += chunk.growth;
+                progress(length);
+            }
+            drop(rendered);
+            totals.counts = sequence.join().map_err(|_| PipelineError::Worker)??;
+            totals.damage = join(scan)?;
+            output.flush().map_err(PipelineError::Write)?;
+            Ok(totals)
+        })
+    }
+
+    fn queue<T>(&self) -> (SyncSender<Receiver<T>>, Receiver<Receiver<T>>) {
+        sync_channel(self.depth)
+    }
+
+    /// Starts `work` on a worker, its place in `queue` taken. `false` if nobody waits any more.
+    fn start<T: Send + 'static>(
+        &self,
+        queue: &SyncSender<Receiver<T>>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> bool {
+        let (done, result) = sync_channel(1);
+        let waited_for = queue.send(result).is_ok();
+        if waited_for {
+            self.workers.spawn(move || {
+                // The other end is gone only if the run has failed already.
+                let _ = done.send(work());
+            });
+        }
+        waited_for
+    }
+
+    /// Cuts the capture into chunks and starts `work` on each.
+    fn scan<T, W>(
+        &self,
+        mut scanner: Scanner<File>,
+        queue: SyncSender<Receiver<T>>,
+        work: impl Fn(Chunk) -> W,
+    ) -> Result<Option<Damage>, ScanError>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+    {
+        while let Some(chunk) = scanner.next_chunk()? {
+            if !self.start(&queue, work(chunk)) {
+                break;
+            }
+        }
+        Ok(scanner.damage().cloned())
+    }
+
+    /// Decides the form of every packet, in order, and starts rendering.
+    fn sequence(
+        &self,
+        examined: Receiver<Receiver<Examination>>,
+        queue: SyncSender<Receiver<(Rendered, u64)>>,
+        detail: Detail,
+        stage: &Render<'_>,
+    ) -> Result<Counts, PipelineError> {
+        let mut sequencer = Sequencer::new(detail);
+        let mut counts = Counts::default();
+        while let Ok(result) = examined.recv() {
+            let examination = result.recv().map_err(|_| PipelineError::Worker)?;
+            counts.merge(&examination.counts);
+            let forms = examination.packets.iter().map(|packet| sequencer.form(packet)).collect();
+            if !self.start(&queue, stage.work(examination.chunk, examination.packets, forms)) {
+                break;
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// The last parallel stage, with what all its chunks share.
+struct Render<'a> {
+    matcher: &'a Arc<Matcher>,
+    style: Style,
+    pool: Pool,
+    workers: Arc<Workers>,
+}
+
+impl Render<'_> {
+    fn work(
+        &self,
+        chunk: Chunk,
+        packets: Vec<Examined>,
+        forms: Vec<Form>,
+    ) -> impl FnOnce() -> (Rendered, u64) + Send + 'static {
+        let (matcher, style) = (Arc::clone(self.matcher), self.style);
+        let (pool, workers) = (self.pool.clone(), Arc::clone(&self.workers));
+        move || {
+            let rendered =
+                workers.with(|worker| worker.render(&chunk, &packets, &forms, &matcher, style));
+            let length = chunk.bytes().len() as u64;
+            chunk.give_back(&pool);
+            (rendered, length)
+        }
+    }
+}
+
+type ScanResult = Result<Option<Damage>, ScanError>;
+
+fn join(scan: thread::ScopedJoinHandle<'_, ScanResult>) -> Result<Option<Damage>, PipelineError> {
+    Ok(scan.join().map_err(|_| PipelineError::Worker)??)
+}

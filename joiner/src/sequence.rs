@@ -1,0 +1,111 @@
+//! Second stage, the only one that goes packet by packet through the whole capture in order: which
+//! packet is the first of its flow and direction, and which only repeats what was said before.
+
+use hashbrown::HashMap;
+
+use crate::attribute::Verdict;
+use crate::config::Detail;
+use crate::examine::Examined;
+use schema::annotation::Reason;
+
+/// What is written on one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Nothing.
+    Nothing,
+    /// The process, referring to the full form.
+    Brief,
+    /// All that is known.
+    Full,
+}
+
+/// What was last said of each flow and direction.
+#[derive(Debug)]
+pub struct Sequencer {
+    detail: Detail,
+    /// By fingerprint. 32 bytes a flow and direction.
+    said: HashMap<u64, Verdict>,
+}
+
+impl Sequencer {
+    /// Nothing was said yet.
+    #[must_use]
+    pub fn new(detail: Detail) -> Self {
+        Self { detail, said: HashMap::new() }
+    }
+
+    /// What to write on the next packet.
+    pub fn form(&mut self, packet: &Examined) -> Form {
+        let Some(flow) = packet.flow else {
+            // What is not IP has no process; what has no ports or was cut has a reason to tell.
+            let is_ip = !matches!(packet.verdict, verdict if verdict == Verdict::none(Reason::NotIp)
+                || verdict == Verdict::none(Reason::NoTime)
+                || verdict == Verdict::none(Reason::Malformed));
+            return if is_ip && self.detail == Detail::Full { Form::Full } else { Form::Nothing };
+        };
+        match self.detail {
+            Detail::None => return Form::Nothing,
+            Detail::Full => return Form::Full,
+            Detail::Auto | Detail::Brief | Detail::First => {}
+        }
+        let before = self.said.insert(flow, packet.verdict);
+        let is_new = before.is_none_or(|before| !before.agrees(&packet.verdict));
+        match (is_new, packet.verdict.is_named()) {
+            (true, false) => Form::Full,
+            (false, false) => Form::Nothing,
+            (true, true) if self.detail != Detail::Brief => Form::Full,
+            (_, true) if self.detail != Detail::First => Form::Brief,
+            (_, true) => Form::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::annotation::Match;
+
+    use super::*;
+    use crate::attribute::SideVerdict;
+    use crate::events::{ConversationId, IdentityId};
+
+    fn packet(flow: u64, owner: Option<u32>, found: Match) -> Examined {
+        let unnamed = SideVerdict::Unnamed(Reason::Remote);
+        let src = owner.map_or(unnamed, |owner| SideVerdict::Named {
+            conversation: ConversationId(0),
+            owner: IdentityId(owner),
+            found,
+        });
+        Examined { verdict: Verdict { src, dst: unnamed }, flow: Some(flow), time_ns: 0 }
+    }
+
+    fn forms(detail: Detail, packets: &[Examined]) -> String {
+        let mut sequencer = Sequencer::new(detail);
+        let letter = |packet| match sequencer.form(packet) {
+            Form::Nothing => '-',
+            Form::Brief => 'b',
+            Form::Full => 'F',
+        };
+        packets.iter().map(letter).collect()
+    }
+
+    #[test]
+    fn the_full_form_stands_first_and_where_the_process_changes() {
+        let late = Match::direct(schema::annotation::Rule::Late);
+        let packets = [
+            packet(1, Some(7), Match::EXACT),
+            packet(1, Some(7), Match::EXACT),
+            packet(2, Some(7), Match::EXACT),
+            // How it was found is part of the brief form, too.
+            packet(1, Some(7), late),
+            packet(1, Some(8), Match::EXACT),
+            packet(3, None, Match::EXACT),
+            packet(3, None, Match::EXACT),
+            packet(1, None, Match::EXACT),
+        ];
+        assert_eq!(forms(Detail::Auto, &packets), "FbFbFF-F");
+        assert_eq!(forms(Detail::Brief, &packets), "bbbbbF-F");
+        assert_eq!(forms(Detail::First, &packets), "F-F-FF-F");
+        assert_eq!(forms(Detail::Full, &packets), "FFFFFFFF");
+        assert_eq!(forms(Detail::None, &packets), "--------");
+    }
+}

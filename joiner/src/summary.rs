@@ -1,0 +1,241 @@
+//! What a run adds up to: counted per chunk, merged in order, shown as a table or as JSON.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schema::annotation::escape;
+use schema::annotation::{Match, Reason, Rule};
+use serde_json::{Map, Value, json};
+
+use crate::attribute::{SideVerdict, Verdict};
+use crate::chunk::Damage;
+use crate::events::RecordingInfo;
+
+const RULES: usize = Rule::ALL.len();
+
+/// How one end of the packets was decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SideCounts {
+    /// By rule, without and with translation.
+    matches: [[u64; RULES]; 2],
+    reasons: [u64; Reason::ALL.len()],
+}
+
+impl SideCounts {
+    fn add(&mut self, side: &SideVerdict) {
+        match side {
+            SideVerdict::Named { found, .. } => {
+                self.matches[usize::from(found.nat)][found.rule as usize] += 1;
+            }
+            SideVerdict::Unnamed(reason) => self.reasons[*reason as usize] += 1,
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in
+            self.matches.as_flattened_mut().iter_mut().zip(other.matches.as_flattened())
+        {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.reasons.iter_mut().zip(other.reasons) {
+            *mine += theirs;
+        }
+    }
+
+    /// Packets with a name at this end.
+    #[must_use]
+    pub fn named(&self) -> u64 {
+        self.matches.as_flattened().iter().sum()
+    }
+
+    /// Every match that occurred, most certain first.
+    fn by_match(&self) -> impl Iterator<Item = (Match, u64)> {
+        [false, true].into_iter().flat_map(move |nat| {
+            Rule::ALL.iter().map(move |&rule| {
+                (Match { nat, rule }, self.matches[usize::from(nat)][rule as usize])
+            })
+        })
+    }
+
+    fn by_reason(&self) -> impl Iterator<Item = (Reason, u64)> {
+        Reason::ALL.iter().map(|&reason| (reason, self.reasons[reason as usize]))
+    }
+
+    fn json(&self) -> Value {
+        let matches = self.by_match().map(|(found, count)| (found.to_string(), count));
+        let reasons = self.by_reason().map(|(reason, count)| (reason.to_string(), count));
+        json!({
+            "named": self.named(),
+            "by_match": non_zero(matches),
+            "by_reason": non_zero(reasons),
+        })
+    }
+}
+
+fn non_zero(counts: impl Iterator<Item = (String, u64)>) -> Map<String, Value> {
+    counts.filter(|(_, count)| *count > 0).map(|(name, count)| (name, count.into())).collect()
+}
+
+/// How both ends of the packets were decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packet blocks and records.
+    pub packets: u64,
+    /// The sending end.
+    pub src: SideCounts,
+    /// The receiving end.
+    pub dst: SideCounts,
+}
+
+impl Counts {
+    /// Counts one packet.
+    pub fn add(&mut self, verdict: &Verdict) {
+        self.packets += 1;
+        self.src.add(&verdict.src);
+        self.dst.add(&verdict.dst);
+    }
+
+    /// Adds the counts of another chunk.
+    pub fn merge(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.src.merge(&other.src);
+        self.dst.merge(&other.dst);
+    }
+}
+
+/// All that a run has to tell.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The capture.
+    pub capture: PathBuf,
+    /// The enriched capture.
+    pub output: PathBuf,
+    /// The event files.
+    pub recordings: Vec<RecordingInfo>,
+    /// The decisions.
+    pub counts: Counts,
+    /// Packets with an annotation.
+    pub annotated: u64,
+    /// Packets left without theirs, because their options are cut.
+    pub cut_options: u64,
+    /// Bytes by which the packets grew.
+    pub growth: i64,
+    /// Bytes of the capture.
+    pub bytes_in: u64,
+    /// Bytes of the enriched capture.
+    pub bytes_out: u64,
+    /// From the first look at the event files to the renamed output.
+    pub elapsed: Duration,
+    /// Where the capture could not be read further.
+    pub damage: Option<Damage>,
+}
+
+impl Summary {
+    /// Mean growth per packet, bytes.
+    #[must_use]
+    pub fn growth_per_packet(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a mean for people")]
+        let mean = self.growth as f64 / self.counts.packets.max(1) as f64;
+        mean
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    fn packets_per_second(&self) -> f64 {
+        self.counts.packets as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+
+    /// The same numbers for scripts.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let recording = |info: &RecordingInfo| {
+            json!({
+                "file": info.path.display().to_string(),
+                "host": info.host,
+                "start_ns": info.start_ns,
+                "end_ns": info.end_ns,
+                "rows": info.rows,
+                "complete": info.complete,
+                "lost": non_zero(info.lost.iter().cloned()),
+            })
+        };
+        json!({
+            "capture": self.capture.display().to_string(),
+            "output": self.output.display().to_string(),
+            "packets": self.counts.packets,
+            "annotated": self.annotated,
+            "cut_options": self.cut_options,
+            "source": self.counts.src.json(),
+            "destination": self.counts.dst.json(),
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "growth_per_packet": self.growth_per_packet(),
+            "elapsed_s": self.elapsed.as_secs_f64(),
+            "packets_per_s": self.packets_per_second(),
+            "recordings": self.recordings.iter().map(recording).collect::<Vec<_>>(),
+            "damage": self.damage.as_ref().map(|damage| {
+                json!({ "offset": damage.offset, "what": damage.what })
+            }),
+        })
+    }
+}
+
+/// The table for people.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let packets = self.counts.packets;
+        writeln!(
+            f,
+            "{packets} packets, {} annotated, {:+.1} bytes a packet, {} -> {} bytes, {:.2} s ({:.0} packets/s)",
+            self.annotated,
+            self.growth_per_packet(),
+            self.bytes_in,
+            self.bytes_out,
+            self.elapsed.as_secs_f64(),
+            self.packets_per_second(),
+        )?;
+        for info in &self.recordings {
+            write_recording(f, info)?;
+        }
+        writeln!(f, "{:<22}{:>12}{:>20}", "", "source", "destination")?;
+        let (src, dst) = (&self.counts.src, &self.counts.dst);
+        write_row(f, "named", src.named(), dst.named(), packets)?;
+        for ((found, src), (_, dst)) in src.by_match().zip(dst.by_match()) {
+            write_row(f, &format!("  {found}"), src, dst, packets)?;
+        }
+        write_row(f, "unnamed", packets - src.named(), packets - dst.named(), packets)?;
+        for ((reason, src), (_, dst)) in src.by_reason().zip(dst.by_reason()) {
+            write_row(f, &format!("  {reason}"), src, dst, packets)?;
+        }
+        if self.cut_options > 0 {
+            writeln!(f, "{} packets copied as they were: their options are cut", self.cut_options)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_recording(f: &mut fmt::Formatter<'_>, info: &RecordingInfo) -> fmt::Result {
+    let mut host = String::new();
+    escape::encode(&info.host, &mut host);
+    #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
+    let seconds = info.end_ns.saturating_sub(info.start_ns).max(0) as f64 / 1e9;
+    write!(f, "{}: host {host}, {} rows, {seconds:.1} s", info.path.display(), info.rows)?;
+    if !info.complete {
+        write!(f, ", INCOMPLETE (no clean end)")?;
+    }
+    for (stage, count) in info.lost.iter().filter(|(_, count)| *count > 0) {
+        let mut text = String::new();
+        escape::encode(stage, &mut text);
+        write!(f, ", LOST {count} ({text})")?;
+    }
+    writeln!(f)
+}
+
+fn write_row(f: &mut fmt::Formatter<'_>, name: &str, src: u64, dst: u64, all: u64) -> fmt::Result {
+    if src == 0 && dst == 0 {
+        return Ok(());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+    let share = |count: u64| 100.0 * count as f64 / all.max(1) as f64;
+    writeln!(f, "{name:<22}{src:>12} {:>5.1} %{dst:>12} {:>5.1} %", share(src), share(dst))
+}
