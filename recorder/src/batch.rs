@@ -1,0 +1,264 @@
+//! Rows to record batches: gives every row its number, its wall clock and its text.
+
+use std::{borrow::Cow, fmt::Write as _, num::NonZeroUsize, sync::Arc};
+
+use arrow_array::RecordBatch;
+use lru::LruCache;
+use schema::{Event, Kind, Source, batch::BatchBuilder, community_id::community_id};
+
+use crate::{
+    clock::{Offsets, Sample},
+    container::Membership,
+    errno::errno_name,
+    process::{Process, Processes},
+    row::{Body, Owner, Row, SocketRow},
+    users::Users,
+};
+
+/// Namespaces whose inode is remembered.
+const MAX_NAMESPACES: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+
+/// Makes batches.
+pub struct Batcher {
+    builder: BatchBuilder,
+    host: String,
+    seq: u64,
+    offsets: Offsets,
+    /// Offset that gives process start times; one for the whole recording, so that one process has
+    /// one start time even if the clock is set.
+    start_offset_ns: i64,
+    ticks_per_second: u64,
+    users: Users,
+    namespaces: LruCache<u64, u64>,
+    kinds: [u64; Kind::ALL.len()],
+    local: String,
+    remote: String,
+}
+
+impl Batcher {
+    /// For a recording on this host that starts at `start`.
+    #[must_use]
+    pub fn new(host: String, start: Sample) -> Self {
+        Self {
+            builder: BatchBuilder::default(),
+            host,
+            seq: 0,
+            offsets: Offsets::new(start),
+            start_offset_ns: start.offset_ns,
+            ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
+            users: Users::new("/etc/passwd".into()),
+            namespaces: LruCache::new(MAX_NAMESPACES),
+            kinds: [0; Kind::ALL.len()],
+            local: String::new(),
+            remote: String::new(),
+        }
+    }
+
+    /// The namespace with this cookie has this inode.
+    pub fn set_namespace(&mut self, cookie: u64, inode: u64) {
+        self.namespaces.put(cookie, inode);
+    }
+
+    /// Whether the inode of the namespace with this cookie is known.
+    #[must_use]
+    pub fn knows_namespace(&self, cookie: u64) -> bool {
+        self.namespaces.contains(&cookie)
+    }
+
+    /// Rows given so far, by kind, in the order of [`Kind::ALL`].
+    #[must_use]
+    pub fn kinds(&self) -> [u64; Kind::ALL.len()] {
+        self.kinds
+    }
+
+    /// Rows since the last batch.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.builder.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.builder.is_empty()
+    }
+
+    /// The rows since the last batch.
+    #[must_use]
+    pub fn take(&mut self) -> RecordBatch {
+        self.builder.finish()
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, row: &Row, processes: &mut Processes) {
+        if let Body::Clock(offset_ns) = row.body {
+            self.offsets.push(Sample { boot_ns: row.boot_ns, offset_ns });
+        }
+        let kind = row.body.kind();
+        let host = std::mem::take(&mut self.host);
+        let base = Event {
+            ts: self.offsets.wall_ns(row.boot_ns),
+            boot_ns: row.boot_ns,
+            host: &host,
+            kind: kind.as_str(),
+            seq: self.seq,
+            source: match row.body {
+                Body::Socket(_) => Source::Probe,
+                Body::Interface(_) => Source::Snapshot,
+                Body::Clock(_) | Body::Lost(..) => Source::Recorder,
+            }
+            .as_str(),
+            ..Event::default()
+        };
+        match &row.body {
+            Body::Socket(socket) => self.push_socket(socket, base, processes),
+            Body::Clock(offset_ns) => {
+                self.builder.append(&Event { mono_offset_ns: Some(*offset_ns), ..base });
+            }
+            Body::Lost(stage, count) => self.builder.append(&Event {
+                error: Some(stage.as_str()),
+                count: Some(*count),
+                ..base
+            }),
+            Body::Interface(interface) => {
+                let address = interface.address.map(|address| address.to_canonical().to_string());
+                self.builder.append(&Event {
+                    ifname: Some(&interface.name),
+                    ifindex: Some(interface.index),
+                    mac: interface.mac.as_deref(),
+                    netns: interface.netns,
+                    local_addr: address.as_deref(),
+                    ..base
+                });
+            }
+        }
+        self.host = host;
+        self.seq += 1;
+        self.kinds[kind as usize] += 1;
+    }
+
+    fn push_socket(&mut self, row: &SocketRow, base: Event<'_>, processes: &mut Processes) {
+        let local = row.local.endpoint();
+        self.local.clear();
+        self.remote.clear();
+        // Writing to a string cannot fail.
+        let _ = local.map(|end| write!(self.local, "{}", end.ip()));
+        let _ = row.remote.map(|end| write!(self.remote, "{}", end.ip()));
+        let community_id = row.tuple().and_then(community_id);
+        let error = row.errno.map(|errno| match errno_name(errno) {
+            Some(name) => Cow::Borrowed(name),
+            None => Cow::Owned(format!("errno {errno}")),
+        });
+        let netns = self.namespaces.get(&row.netns_cookie).copied();
+        let event = Event {
+            proto: row.proto.name(),
+            direction: row.direction.map(schema::EventDirection::as_str),
+            local_addr: local.map(|_| self.local.as_str()),
+            remote_addr: row.remote.map(|_| self.remote.as_str()),
+            local_port: local.map(schema::Endpoint::port),
+            remote_port: row.remote.map(schema::Endpoint::port),
+            socket_cookie: known_id(row.socket_cookie),
+            netns_cookie: known_id(row.netns_cookie),
+            netns,
+            community_id: community_id.as_deref(),
+            latency_us: row.latency_us,
+            retransmits: row.counters.map(|counters| counters.retransmits),
+            segs_out: row.counters.map(|counters| counters.segs_out),
+            segs_in: row.counters.map(|counters| counters.segs_in),
+            bytes_sent: row.counters.map(|counters| counters.bytes_sent),
+            bytes_received: row.counters.map(|counters| counters.bytes_received),
+            srtt_us: row.counters.map(|counters| counters.srtt_us),
+            error: error.as_deref(),
+            count: row.count,
+            ..base
+        };
+        let Some(owner) = &row.owner else {
+            self.builder.append(&event);
+            return;
+        };
+        let user = self.users.name(owner.uid);
+        let hook_name = String::from_utf8_lossy(owner.thread_name());
+        let event = Event {
+            pid: Some(owner.pid),
+            tid: Some(owner.tid),
+            uid: Some(owner.uid),
+            gid: Some(owner.gid),
+            user: user.as_deref(),
+            cgroup_id: known_id(owner.cgroup_id),
+            ..event
+        };
+        let start = row.process.as_ref().map(|process| self.start_ts(process));
+        match &row.process {
+            Some(process) => {
+                let event = with_process(event, process, owner, &hook_name, start);
+                self.builder.append(&with_membership(event, Some(&process.membership)));
+            }
+            None => {
+                let event = with_hook_name(event, owner, &hook_name);
+                let membership = processes.membership(owner.cgroup_id);
+                self.builder.append(&with_membership(event, membership));
+            }
+        }
+    }
+
+    /// Start of a process, nanoseconds since 1970.
+    fn start_ts(&self, process: &Process) -> i64 {
+        let since_boot =
+            u128::from(process.start_ticks) * 1_000_000_000 / u128::from(self.ticks_per_second);
+        i64::try_from(since_boot).unwrap_or(i64::MAX).saturating_add(self.start_offset_ns)
+    }
+}
+
+fn known_id(id: u64) -> Option<u64> {
+    (id != 0).then_some(id)
+}
+
+fn with_process<'a>(
+    event: Event<'a>,
+    process: &'a Arc<Process>,
+    owner: &Owner,
+    hook_name: &'a str,
+    start_ts: Option<i64>,
+) -> Event<'a> {
+    // The main thread's name is the process's, and the hook saw it at the very moment.
+    let main = owner.tid == owner.pid && !hook_name.is_empty();
+    let comm = if main { hook_name } else { process.comm.as_str() };
+    let thread = (!hook_name.is_empty() && hook_name != comm).then_some(hook_name);
+    let parent = process.parent.as_ref();
+    Event {
+        comm: Some(comm),
+        thread,
+        exe: process.exe.as_deref(),
+        cmdline: process.cmdline.as_deref(),
+        start_ts,
+        ppid: (process.ppid != 0).then_some(process.ppid),
+        parent_uid: parent.map(|parent| parent.uid),
+        parent_gid: parent.map(|parent| parent.gid),
+        parent_comm: parent.map(|parent| parent.comm.as_str()),
+        parent_exe: parent.and_then(|parent| parent.exe.as_deref()),
+        ..event
+    }
+}
+
+/// A process that was gone before it could be looked at: of a thread's name it is not known
+/// whether it is the process's.
+fn with_hook_name<'a>(event: Event<'a>, owner: &Owner, hook_name: &'a str) -> Event<'a> {
+    let name = (!hook_name.is_empty()).then_some(hook_name);
+    if owner.tid == owner.pid {
+        Event { comm: name, ..event }
+    } else {
+        Event { thread: name, ..event }
+    }
+}
+
+fn with_membership<'a>(event: Event<'a>, membership: Option<&'a Membership>) -> Event<'a> {
+    let Some(membership) = membership else { return event };
+    let container = membership.container.as_ref();
+    Event {
+        cgroup_path: membership.path.as_deref(),
+        container_id: container.map(|container| container.id.as_str()),
+        container_runtime: container.and_then(|container| container.runtime),
+        pod_uid: container.and_then(|container| container.pod_uid.as_deref()),
+        ..event
+    }
+}

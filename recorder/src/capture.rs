@@ -1,0 +1,246 @@
+//! Packets, by libpcap, into a pcapng file: one thread reads each interface, one writes the file.
+//! Independent of the events: either can run without the other.
+
+mod device;
+mod file;
+mod merge;
+mod reader;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::sync_channel,
+    },
+    thread::{self, JoinHandle},
+};
+
+use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionBlock;
+use schema::kind::LossStage;
+
+use self::{device::Device, file::PacketFile, reader::Reader};
+use crate::{
+    config::PacketsConfig,
+    host::Host,
+    loss::Losses,
+    output::{OutputError, PartialFile},
+    text::Printable,
+};
+
+/// Chunks that may wait for the disk, each at most about a MiB. When they do, the kernel's buffers
+/// fill up next, and what they have no room for the kernel counts.
+const MAX_QUEUE: usize = 64;
+
+/// Why packets can't be captured.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The kernel said no.
+    #[error("capturing packets needs root, or CAP_NET_RAW: run it with sudo")]
+    NoPrivilege,
+    /// There is no such interface.
+    #[error("there is no interface {}: choose among {}", Printable::text(.name), Printable::text(.known))]
+    UnknownInterface {
+        /// What was asked for.
+        name: String,
+        /// What there is, separated by commas.
+        known: String,
+    },
+    /// The filter does not compile.
+    #[error(
+        "the filter `{}` does not fit interface {}: {}; see pcap-filter(7)",
+        Printable::text(.filter), Printable::text(.name), Printable::text(.reason)
+    )]
+    Filter {
+        /// The filter.
+        filter: String,
+        /// The interface it was compiled for: link types differ in what can be asked.
+        name: String,
+        /// What libpcap said.
+        reason: String,
+    },
+    /// Anything else about an interface.
+    #[error(
+        "cannot capture on {}: {}; is the interface up?",
+        Printable::text(.name), Printable::text(.reason)
+    )]
+    Interface {
+        /// The interface.
+        name: String,
+        /// What libpcap said.
+        reason: String,
+    },
+    /// The file could not be written.
+    #[error("cannot write packets: {source}; free some space or give another place")]
+    Write {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file could not be created or given its name.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// What was captured on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceCount {
+    /// Name.
+    pub name: String,
+    /// Packets handed to us.
+    pub packets: u64,
+    /// Packets the kernel had no room for.
+    pub dropped: u64,
+    /// Packets the interface itself lost.
+    pub interface_dropped: u64,
+}
+
+/// What became of a capture.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    /// Per interface, in the order they were given.
+    pub interfaces: Vec<InterfaceCount>,
+    /// Size of the file.
+    pub bytes: u64,
+}
+
+/// Shared by the threads of a capture.
+#[derive(Debug, Default)]
+struct State {
+    /// Wall clock of the request to stop, nanoseconds since 1970; 0 while there is none.
+    stop_ns: AtomicU64,
+    bytes: AtomicU64,
+    packets: AtomicU64,
+    failed: AtomicBool,
+}
+
+/// Interfaces opened, and buffering, but not read yet.
+pub struct Opened {
+    devices: Vec<Device>,
+    descriptions: Vec<InterfaceDescriptionBlock<'static>>,
+}
+
+/// Opens every interface.
+///
+/// # Errors
+/// [`CaptureError`]
+pub fn open(config: &PacketsConfig, host: &Host) -> Result<Opened, CaptureError> {
+    let devices = config.interfaces.iter().map(|name| Device::open(name, config));
+    let devices = devices.collect::<Result<Vec<_>, _>>()?;
+    let descriptions = devices.iter().map(|device| device.describe(config, host)).collect();
+    Ok(Opened { devices, descriptions })
+}
+
+/// A running capture.
+#[derive(Debug)]
+pub struct Capture {
+    state: Arc<State>,
+    readers: Vec<JoinHandle<Result<reader::Outcome, CaptureError>>>,
+    writer: JoinHandle<Result<PacketFile, CaptureError>>,
+}
+
+impl Opened {
+    /// Starts reading the interfaces and writing `file`. Drops are counted in `losses` as they
+    /// happen.
+    ///
+    /// # Errors
+    /// The file can't be begun, or no thread is to be had.
+    pub fn start(
+        self,
+        file: PartialFile,
+        host: &Host,
+        losses: &Arc<Losses>,
+    ) -> Result<Capture, CaptureError> {
+        let file = PacketFile::begin(file, host, self.descriptions)?;
+        let state = Arc::new(State::default());
+        let (chunks, receiver) = sync_channel(MAX_QUEUE);
+        let mut readers = vec![];
+        for (interface, device) in self.devices.into_iter().enumerate() {
+            let name = device.name.clone();
+            let reader = Reader::new(
+                interface,
+                device,
+                chunks.clone(),
+                Arc::clone(&state),
+                Arc::clone(losses),
+            );
+            let builder = thread::Builder::new().name(format!("capture-{interface}"));
+            let reader = builder.spawn(move || reader.run(&name));
+            readers.push(reader.map_err(|source| CaptureError::Write { source })?);
+        }
+        let shared = (Arc::clone(&state), Arc::clone(losses));
+        let writer = thread::Builder::new()
+            .name("packet-file".to_owned())
+            .spawn(move || merge::write_all(file, &receiver, &shared.0, &shared.1))
+            .map_err(|source| CaptureError::Write { source })?;
+        Ok(Capture { state, readers, writer })
+    }
+}
+
+impl Capture {
+    /// Packets read so far.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.state.packets.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.state.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the capture has come to an end early: the disk is full, or an interface is gone.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        self.state.failed.load(Ordering::Relaxed)
+            || self.readers.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Takes what was captured until now out of the kernel, writes the statistics and gives the
+    /// file its name.
+    ///
+    /// The second value is why the capture came to an end early, if it did; the file is whole
+    /// all the same.
+    ///
+    /// # Errors
+    /// The file could not be finished.
+    ///
+    /// # Panics
+    /// If one of the threads did.
+    pub fn stop(self) -> Result<(Captured, Option<CaptureError>), CaptureError> {
+        let now = crate::clock::Sample::now().wall_ns().max(1).unsigned_abs();
+        self.state.stop_ns.store(now, Ordering::Relaxed);
+        let mut early = None;
+        let mut outcomes = vec![];
+        for reader in self.readers {
+            match reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(error) => {
+                    outcomes.push(reader::Outcome::default());
+                    early = Some(error);
+                }
+            }
+        }
+        let writer = self.writer.join();
+        let file = writer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (names, bytes) = file.finish(&outcomes)?;
+        let interfaces = names
+            .into_iter()
+            .zip(outcomes)
+            .map(|(name, outcome)| InterfaceCount {
+                name,
+                packets: outcome.packets,
+                dropped: outcome.dropped,
+                interface_dropped: outcome.interface_dropped,
+            })
+            .collect();
+        Ok((Captured { interfaces, bytes }, early))
+    }
+}
+
+/// Counts packets that the kernel, or a full disk, kept from the file.
+fn count_lost(losses: &Losses, stage: LossStage, packets: u64) {
+    if packets > 0 {
+        losses.add(stage, packets);
+    }
+}

@@ -1,0 +1,184 @@
+//! What can be typed. Nothing is interpreted here beyond what a single argument says by itself;
+//! [`Config`](crate::config::Config) gives it meaning.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::load::DEFAULT_RING_BYTES;
+
+const EXAMPLES: &str = "\
+Examples:
+  ebpfrec --events ev.parquet                        who opened, used and closed which socket
+  ebpfrec --events ev.parquet --packets t.pcapng -i eth0
+                                                     the same, and the packets of eth0
+  ebpfrec --packets t.pcapng -i eth0 -i lo -s 128 -f 'tcp port 443' --duration 5m
+                                                     packets only, their first 128 bytes
+  ebpfrec check                                      what this kernel can give
+
+Afterwards, on any machine: ebpfjoin t.pcapng ev.parquet -o enriched.pcapng";
+
+/// Records which process opened, used and closed which socket, and packets.
+///
+/// Runs until Ctrl-C, SIGTERM or the end of --duration, then finishes its files and prints a
+/// summary. Nothing stays attached to the kernel.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ebpfrec",
+    version,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// A command other than recording.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to record.
+    #[command(flatten)]
+    pub record: RecordArgs,
+}
+
+/// What else the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show which hooks this kernel takes, and what is lost without the others
+    ///
+    /// Loads and attaches everything a recording would, reports, and detaches it again. Exits with
+    /// 1 if a hook is missing that no recording can do without.
+    Check(CheckArgs),
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of a recording.
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// Write socket events to this Parquet file
+    ///
+    /// One row per event. While recording, the file is called FILE.partial; it gets its name when
+    /// it is complete.
+    #[arg(long, value_name = "FILE", required_unless_present = "packets")]
+    pub events: Option<PathBuf>,
+
+    /// Write packets to this pcapng file
+    ///
+    /// Needs at least one --interface. While recording, the file is called FILE.partial.
+    #[arg(long, value_name = "FILE", requires = "interfaces")]
+    pub packets: Option<PathBuf>,
+
+    /// Capture on this interface (repeatable; `any` for all)
+    ///
+    /// `any` captures on every interface at once, with Linux cooked headers instead of Ethernet
+    /// ones.
+    #[arg(
+        short,
+        long = "interface",
+        value_name = "IFACE",
+        action = ArgAction::Append,
+        requires = "packets"
+    )]
+    pub interfaces: Vec<String>,
+
+    /// Keep at most this many bytes of a packet
+    #[arg(
+        short,
+        long,
+        value_name = "BYTES",
+        default_value_t = 262_144,
+        value_parser = clap::value_parser!(u32).range(1..=262_144)
+    )]
+    pub snaplen: u32,
+
+    /// Capture only packets that match this filter (see pcap-filter(7))
+    ///
+    /// Applies to packets alone; events are always recorded whole.
+    #[arg(short, long, value_name = "BPF", requires = "packets")]
+    pub filter: Option<String>,
+
+    /// Stop after this long, for example 30s or 5m
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+
+    /// Size of the ring buffer between kernel and recorder, for example 64M
+    ///
+    /// A power of two. Raise it if the summary counts events lost in the ring.
+    #[arg(long, value_name = "SIZE", default_value_t = DEFAULT_RING_BYTES, value_parser = parse_size)]
+    pub ring_size: u32,
+
+    /// Print neither the status line nor the summary
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Print the summary as JSON to standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("give a time like 30s, 5m or 1h 30m".to_owned()),
+    }
+}
+
+fn parse_size(text: &str) -> Result<u32, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => Some(0),
+        "K" | "k" | "KiB" => Some(10),
+        "M" | "m" | "MiB" => Some(20),
+        "G" | "g" | "GiB" => Some(30),
+        _ => None,
+    };
+    let bytes = shift.and_then(|shift| digits.parse::<u32>().ok()?.checked_mul(1 << shift));
+    match bytes {
+        Some(bytes) if bytes.is_power_of_two() => Ok(bytes),
+        _ => Err("give a power of two, such as 8M or 64M, at most 2G".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_powers_of_two_with_a_unit() {
+        assert_eq!(parse_size("4096"), Ok(4096));
+        assert_eq!(parse_size("64M"), Ok(64 << 20));
+        assert_eq!(parse_size("2GiB"), Ok(2 << 30));
+        for bad in ["", "M", "3M", "4G", "-1", "8X", "0", "1e6"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn something_to_record_is_needed() {
+        let error = |args: &[&str]| {
+            let all = std::iter::once("ebpfrec").chain(args.iter().copied());
+            Cli::try_parse_from(all).map_err(|error| error.kind())
+        };
+        use clap::error::ErrorKind::{ArgumentConflict, MissingRequiredArgument};
+        assert_eq!(error(&[]).expect_err("nothing"), MissingRequiredArgument);
+        let packets_alone = error(&["--packets", "t"]).expect_err("no interface");
+        assert_eq!(packets_alone, MissingRequiredArgument);
+        let both = error(&["--events", "e", "check"]).expect_err("record and check");
+        assert_eq!(both, ArgumentConflict);
+        assert!(error(&["check", "--json"]).is_ok());
+        assert!(error(&["--events", "e", "--duration", "90s"]).is_ok());
+    }
+}

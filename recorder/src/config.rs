@@ -1,0 +1,155 @@
+//! What was meant: the arguments, checked against each other.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    cli::{Cli, Command, RecordArgs},
+    text::Printable,
+};
+
+/// What the program is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Config {
+    /// Record.
+    Record(RecordConfig),
+    /// Show what the kernel can give.
+    Check {
+        /// As JSON.
+        json: bool,
+    },
+}
+
+/// A recording. At least one of `events` and `packets` is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordConfig {
+    /// Where events go.
+    pub events: Option<PathBuf>,
+    /// What is captured, and where it goes.
+    pub packets: Option<PacketsConfig>,
+    /// When to stop, if nobody says so earlier.
+    pub duration: Option<Duration>,
+    /// Size of the ring buffer, bytes; a power of two.
+    pub ring_bytes: u32,
+    /// Print nothing but errors.
+    pub quiet: bool,
+    /// Print the summary as JSON to standard output.
+    pub json: bool,
+}
+
+/// A packet capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketsConfig {
+    /// Where packets go.
+    pub path: PathBuf,
+    /// Names of the interfaces, each once, at least one.
+    pub interfaces: Vec<String>,
+    /// Bytes kept of a packet.
+    pub snaplen: u32,
+    /// What is captured, in the language of pcap-filter(7).
+    pub filter: Option<String>,
+}
+
+/// Arguments that don't go together.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Both outputs are one file.
+    #[error("--events and --packets both write {}: give two different files", Printable::path(.path))]
+    SameFile {
+        /// That file.
+        path: PathBuf,
+    },
+}
+
+impl Config {
+    /// Gives meaning to what was typed.
+    ///
+    /// # Errors
+    /// [`ConfigError`]
+    pub fn new(cli: Cli) -> Result<Self, ConfigError> {
+        match cli.command {
+            Some(Command::Check(args)) => Ok(Self::Check { json: args.json }),
+            None => Ok(Self::Record(RecordConfig::new(cli.record)?)),
+        }
+    }
+}
+
+impl RecordConfig {
+    fn new(args: RecordArgs) -> Result<Self, ConfigError> {
+        if let (Some(events), Some(packets)) = (&args.events, &args.packets)
+            && place(events) == place(packets)
+        {
+            return Err(ConfigError::SameFile { path: packets.clone() });
+        }
+        let mut interfaces: Vec<String> = Vec::with_capacity(args.interfaces.len());
+        for name in args.interfaces {
+            if !interfaces.contains(&name) {
+                interfaces.push(name);
+            }
+        }
+        let packets = args.packets.map(|path| PacketsConfig {
+            path,
+            interfaces,
+            snaplen: args.snaplen,
+            filter: args.filter.filter(|filter| !filter.trim().is_empty()),
+        });
+        Ok(Self {
+            events: args.events,
+            packets,
+            duration: args.duration,
+            ring_bytes: args.ring_size,
+            quiet: args.quiet,
+            json: args.json,
+        })
+    }
+}
+
+/// Folder, links resolved, and name of a file that need not exist.
+fn place(path: &Path) -> (PathBuf, Option<OsString>) {
+    if let Ok(path) = path.canonicalize() {
+        return (path, None);
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    let name = path.file_name().map(OsString::from);
+    (parent.canonicalize().unwrap_or_else(|_| parent.to_owned()), name)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    fn record(args: &[&str]) -> Result<RecordConfig, ConfigError> {
+        let cli = Cli::try_parse_from([&["ebpfrec"], args].concat()).expect("arguments");
+        match Config::new(cli)? {
+            Config::Record(config) => Ok(config),
+            Config::Check { .. } => panic!("not a recording"),
+        }
+    }
+
+    #[test]
+    fn one_file_for_both_is_refused_however_it_is_spelled() {
+        for other in ["x.out", "./x.out", "../recorder/x.out"] {
+            let error = record(&["--events", "x.out", "--packets", other, "-i", "lo"]);
+            let text = error.expect_err(other).to_string();
+            assert_eq!(
+                text,
+                format!("--events and --packets both write {other}: give two different files")
+            );
+        }
+        assert!(record(&["--events", "x.out", "--packets", "src/x.out", "-i", "lo"]).is_ok());
+    }
+
+    #[test]
+    fn an_interface_named_twice_is_captured_once() {
+        let config = record(&["--packets", "p", "-i", "lo", "-i", "eth0", "-i", "lo", "-f", " "]);
+        let packets = config.expect("a recording").packets.expect("packets");
+        assert_eq!(packets.interfaces, ["lo", "eth0"]);
+        assert_eq!(packets.filter, None);
+    }
+}

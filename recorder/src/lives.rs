@@ -1,0 +1,246 @@
+//! What earlier records told about a socket and later ones need: its process, its ends, and, for an
+//! accepted one, who turned out to use it.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use lru::LruCache;
+use schema::{Endpoint, EventDirection, Kind, Proto};
+
+use crate::{
+    process::Process,
+    row::{Body, Local, Owner, Row, SocketRow},
+};
+
+/// Sockets remembered, about 20 MB. When a busier host pushes one out, its close keeps what the
+/// hook says and nothing more.
+const MAX_LIVES: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
+
+/// What is remembered of a socket.
+#[derive(Clone, Debug)]
+struct Life {
+    owner: Option<Owner>,
+    process: Option<Arc<Process>>,
+    local: Local,
+    remote: Option<Endpoint>,
+    netns_cookie: u64,
+    accepted: bool,
+}
+
+/// The sockets remembered, by cookie.
+#[derive(Debug)]
+pub struct Lives(LruCache<u64, Life>);
+
+impl Default for Lives {
+    fn default() -> Self {
+        Self(LruCache::new(MAX_LIVES))
+    }
+}
+
+impl Lives {
+    /// The process of a TCP socket, if it was looked up when the socket was opened.
+    pub fn process(&mut self, cookie: u64, pid: u32) -> Option<Arc<Process>> {
+        let life = self.0.get(&cookie)?;
+        let same = life.owner.is_some_and(|owner| owner.pid == pid);
+        same.then(|| life.process.clone()).flatten()
+    }
+
+    /// Remembers what a row says about its socket, and gives a row that ends a life what earlier
+    /// ones said.
+    pub fn note(&mut self, row: &mut SocketRow) {
+        if row.socket_cookie == 0 {
+            return;
+        }
+        match row.kind {
+            Kind::TcpClose | Kind::TcpRetransmit => self.refine(row),
+            Kind::UdpClose => self.give_ends(row),
+            Kind::UdpBind | Kind::UdpConnect | Kind::UdpSend | Kind::UdpRecv => {
+                let known = self.0.get(&row.socket_cookie);
+                let connected = known.and_then(|life| life.remote);
+                let remote = if row.kind == Kind::UdpConnect { row.remote } else { connected };
+                self.put(row, remote);
+            }
+            _ => self.put(row, row.remote),
+        }
+    }
+
+    /// The last descriptor of a TCP socket was closed by `closer`. If the socket was accepted and
+    /// the closer is not who is known as its owner, that is who used it: a worker behind a
+    /// listener. Returns the `owner` row that says so.
+    pub fn release(
+        &mut self,
+        boot_ns: u64,
+        cookie: u64,
+        closer: Owner,
+        process: Option<Arc<Process>>,
+    ) -> Option<Row> {
+        let life = self.0.get_mut(&cookie)?;
+        if !life.accepted || life.owner.is_some_and(|owner| owner.pid == closer.pid) {
+            return None;
+        }
+        life.owner = Some(closer);
+        life.process.clone_from(&process);
+        let row = SocketRow {
+            kind: Kind::Owner,
+            proto: Proto::TCP,
+            direction: Some(EventDirection::In),
+            local: life.local,
+            remote: life.remote,
+            socket_cookie: cookie,
+            netns_cookie: life.netns_cookie,
+            owner: Some(closer),
+            process,
+            latency_us: None,
+            counters: None,
+            errno: None,
+            count: None,
+        };
+        Some(Row { boot_ns, body: Body::Socket(Box::new(row)) })
+    }
+
+    /// The kernel told the ends of a connected UDP socket.
+    pub fn set_ends(&mut self, cookie: u64, local: Endpoint, remote: Endpoint) {
+        if let Some(life) = self.0.get_mut(&cookie)
+            && life.remote.is_some_and(|known| is_same_peer(known, remote))
+        {
+            life.local = Local::Known(local);
+            life.remote = Some(remote);
+        }
+    }
+
+    fn put(&mut self, row: &SocketRow, remote: Option<Endpoint>) {
+        let life = Life {
+            owner: row.owner,
+            process: row.process.clone(),
+            local: row.local,
+            remote,
+            netns_cookie: row.netns_cookie,
+            accepted: row.kind == Kind::TcpAccept,
+        };
+        self.0.put(row.socket_cookie, life);
+    }
+
+    fn refine(&mut self, row: &mut SocketRow) {
+        if let Some(life) = self.0.get(&row.socket_cookie)
+            && life.accepted
+            && life.owner.is_some()
+        {
+            row.owner = life.owner;
+            row.process.clone_from(&life.process);
+        }
+    }
+
+    fn give_ends(&mut self, row: &mut SocketRow) {
+        let Some(life) = self.0.get(&row.socket_cookie) else { return };
+        if row.local == Local::Unknown {
+            row.local = life.local;
+        }
+        row.remote = row.remote.or(life.remote);
+        row.direction = row.remote.map(|_| EventDirection::Out);
+    }
+}
+
+/// Whether a socket connected to `asked` can have the peer `found`: a connect to the wildcard goes
+/// to loopback.
+#[must_use]
+pub fn is_same_peer(asked: Endpoint, found: Endpoint) -> bool {
+    asked == found
+        || (asked.is_unspecified() && found.is_loopback() && asked.port() == found.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(text: &str) -> Endpoint {
+        text.parse::<std::net::SocketAddr>().expect(text).into()
+    }
+
+    fn owner(pid: u32) -> Owner {
+        Owner { pid, tid: pid, uid: 0, gid: 0, cgroup_id: 0, comm: [0; 16] }
+    }
+
+    fn row(kind: Kind, cookie: u64, local: Local, remote: Option<&str>) -> SocketRow {
+        SocketRow {
+            kind,
+            proto: Proto::TCP,
+            direction: None,
+            local,
+            remote: remote.map(end),
+            socket_cookie: cookie,
+            netns_cookie: 3,
+            owner: Some(owner(10)),
+            process: None,
+            latency_us: None,
+            counters: None,
+            errno: None,
+            count: None,
+        }
+    }
+
+    fn known(text: &str) -> Local {
+        Local::Known(end(text))
+    }
+
+    #[test]
+    fn the_closer_of_an_accepted_socket_is_its_owner() {
+        let mut lives = Lives::default();
+        let mut accept = row(Kind::TcpAccept, 5, known("10.0.0.1:80"), Some("10.0.0.2:999"));
+        lives.note(&mut accept);
+        assert!(lives.release(1, 5, owner(10), None).is_none(), "the listener's own process");
+        assert!(lives.release(1, 6, owner(11), None).is_none(), "never seen");
+        let found = lives.release(7, 5, owner(11), None).expect("a worker");
+        let Body::Socket(found) = found.body else { panic!("not of a socket") };
+        assert_eq!((found.kind, found.direction), (Kind::Owner, Some(EventDirection::In)));
+        assert_eq!(found.owner, Some(owner(11)));
+        assert_eq!(found.netns_cookie, 3);
+        assert!(found.tuple().is_some());
+        let mut close = row(Kind::TcpClose, 5, known("10.0.0.1:80"), Some("10.0.0.2:999"));
+        lives.note(&mut close);
+        assert_eq!(close.owner, Some(owner(11)));
+    }
+
+    #[test]
+    fn an_outgoing_socket_keeps_its_owner() {
+        let mut lives = Lives::default();
+        let mut connect = row(Kind::TcpConnect, 5, known("10.0.0.1:4000"), Some("10.0.0.2:80"));
+        lives.note(&mut connect);
+        assert!(lives.release(1, 5, owner(11), None).is_none());
+    }
+
+    #[test]
+    fn the_close_of_a_udp_socket_gets_its_ends() {
+        let mut lives = Lives::default();
+        let mut connect = row(Kind::UdpConnect, 5, Local::Unknown, Some("10.0.0.53:53"));
+        lives.note(&mut connect);
+        lives.set_ends(5, end("10.0.0.1:4000"), end("10.0.0.54:53"));
+        let mut close = row(Kind::UdpClose, 5, Local::Unknown, None);
+        lives.note(&mut close);
+        assert_eq!(close.local, Local::Unknown, "those were the ends of another connect");
+        lives.set_ends(5, end("10.0.0.1:4000"), end("10.0.0.53:53"));
+        let mut close = row(Kind::UdpClose, 5, Local::Unknown, None);
+        lives.note(&mut close);
+        assert_eq!(
+            (close.local, close.remote),
+            (known("10.0.0.1:4000"), Some(end("10.0.0.53:53")))
+        );
+        assert_eq!(close.direction, Some(EventDirection::Out));
+    }
+
+    #[test]
+    fn a_datagram_does_not_make_a_socket_connected() {
+        let mut lives = Lives::default();
+        let mut send = row(Kind::UdpSend, 5, known("0.0.0.0:53"), Some("10.0.0.9:999"));
+        lives.note(&mut send);
+        let mut close = row(Kind::UdpClose, 5, Local::Unknown, None);
+        lives.note(&mut close);
+        assert_eq!((close.local, close.remote, close.direction), (known("0.0.0.0:53"), None, None));
+    }
+
+    #[test]
+    fn a_connect_to_the_wildcard_has_a_peer_on_loopback() {
+        assert!(is_same_peer(end("0.0.0.0:53"), end("127.0.0.1:53")));
+        assert!(is_same_peer(end("[::]:53"), end("[::1]:53")));
+        assert!(!is_same_peer(end("0.0.0.0:53"), end("127.0.0.1:54")));
+        assert!(!is_same_peer(end("0.0.0.0:53"), end("10.0.0.1:53")));
+    }
+}

@@ -1,0 +1,300 @@
+//! Output files: written under `NAME.partial`, given their name when they are complete, with room
+//! on the disk set aside so that a full disk leaves something whole.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{FallocateFlags, fallocate},
+    io::Errno,
+};
+
+use crate::text::Printable;
+
+/// Owner may read and write, nobody else may do anything: recordings hold command lines and
+/// payloads.
+const MODE: u32 = 0o600;
+
+/// Room is set aside in steps of this many bytes, so that most writes need no extra system call.
+const RESERVE_STEP: u64 = 1 << 20;
+
+/// Why an output file cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// A folder where a file was expected.
+    #[error("cannot write {}: it is a folder; give the name of a file in it", Printable::path(.path))]
+    Folder {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// A device, a pipe, a socket.
+    #[error("cannot write {}: it is not an ordinary file; give another name", Printable::path(.path))]
+    NotAFile {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The folder it should be in is missing.
+    #[error("cannot write {}: there is no folder {}; create it first", Printable::path(.path), Printable::path(.parent))]
+    NoFolder {
+        /// The path given.
+        path: PathBuf,
+        /// The missing folder.
+        parent: PathBuf,
+    },
+    /// Someone else is writing it.
+    #[error("cannot write {}: another recording is writing it; give another name", Printable::path(.path))]
+    Busy {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// No room even to begin.
+    #[error("cannot write {}: the disk is full; free some space or give another place", Printable::path(.path))]
+    Full {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot write {}: {source}; give a place that can be written to", Printable::path(.path))]
+    Io {
+        /// The path given.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Whether there is room for what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// There is, as far as the filesystem can tell.
+    Enough,
+    /// The disk, or the quota, is full.
+    Full,
+}
+
+/// Room on the disk for a file to grow into.
+#[derive(Debug)]
+pub struct Reserve {
+    file: File,
+    reserved: u64,
+}
+
+impl Reserve {
+    /// Sets room aside for the file to grow to `bytes`, so that writing up to there cannot fail
+    /// for want of it.
+    ///
+    /// # Errors
+    /// What the system says, other than that it is full.
+    pub fn up_to(&mut self, bytes: u64) -> io::Result<Room> {
+        if bytes <= self.reserved {
+            return Ok(Room::Enough);
+        }
+        let up_to = bytes.next_multiple_of(RESERVE_STEP);
+        let length = up_to - self.reserved;
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.reserved, length) {
+            Ok(()) => {
+                self.reserved = up_to;
+                Ok(Room::Enough)
+            }
+            Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Ok(Room::Full),
+            // Not every filesystem can set room aside; then writing will tell.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::NODEV) => Ok(Room::Enough),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A file that does not have its name yet.
+#[derive(Debug)]
+pub struct PartialFile {
+    file: File,
+    path: PathBuf,
+    partial: PathBuf,
+    written: u64,
+}
+
+impl PartialFile {
+    /// Creates `PATH.partial`, empty; one that an earlier recording left is written anew.
+    ///
+    /// # Errors
+    /// [`OutputError`]; nothing was created then.
+    pub fn create(path: &Path) -> Result<Self, OutputError> {
+        let own = || path.to_owned();
+        match fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => return Err(OutputError::Folder { path: own() }),
+            Ok(meta) if !meta.is_file() => return Err(OutputError::NotAFile { path: own() }),
+            _ => {}
+        }
+        // A trailing slash or dots: nothing that could name a file.
+        if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(OutputError::Folder { path: own() });
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent
+            && matches!(fs::metadata(parent), Err(error) if error.kind() == io::ErrorKind::NotFound)
+        {
+            return Err(OutputError::NoFolder { path: own(), parent: parent.to_owned() });
+        }
+        let partial = partial_name(path);
+        let io_error = |source| OutputError::Io { path: own(), source };
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            // The lock comes before the truncation: another recording may be writing it.
+            .truncate(false)
+            .mode(MODE)
+            // Not through somebody's link in a shared folder.
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(&partial)
+            .map_err(io_error)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OutputError::Busy { path: own() }),
+            // A filesystem without locks: then two recordings are the user's own doing.
+            Err(TryLockError::Error(_)) => {}
+        }
+        file.set_len(0).map_err(io_error)?;
+        Ok(Self { file, path: own(), partial, written: 0 })
+    }
+
+    /// The name the file will have.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Something to set room aside with, while others write; `first` bytes at once.
+    ///
+    /// # Errors
+    /// [`OutputError::Full`] if there is not even that much room.
+    pub fn reserve(&self, first: u64) -> Result<Reserve, OutputError> {
+        let io_error = |source| OutputError::Io { path: self.path.clone(), source };
+        let mut reserve = Reserve { file: self.file.try_clone().map_err(io_error)?, reserved: 0 };
+        match reserve.up_to(first).map_err(io_error)? {
+            Room::Enough => Ok(reserve),
+            Room::Full => Err(OutputError::Full { path: self.path.clone() }),
+        }
+    }
+
+    /// Cuts the file back to `bytes`, gives it its name and returns its size.
+    ///
+    /// # Errors
+    /// [`OutputError::Io`]; what was written stays under `NAME.partial`.
+    pub fn finish(self) -> Result<u64, OutputError> {
+        let publish = || -> io::Result<()> {
+            // Also gives back what was set aside behind the end.
+            self.file.set_len(self.written)?;
+            self.file.sync_all()?;
+            fs::rename(&self.partial, &self.path)
+        };
+        publish().map_err(|source| OutputError::Io { path: self.path.clone(), source })?;
+        Ok(self.written)
+    }
+}
+
+impl Drop for PartialFile {
+    fn drop(&mut self) {
+        // Nothing worth keeping: a recording that never began. If it cannot be removed, its name
+        // says that it is not complete.
+        if self.written == 0 {
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
+}
+
+impl Write for PartialFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(buffer)?;
+        self.written += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn partial_name(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".partial");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_name_appears_only_at_the_end() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("out.bin");
+        let partial = folder.path().join("out.bin.partial");
+        fs::write(&partial, "left by a crash, and longer").expect("old file");
+        let mut file = PartialFile::create(&path).expect("created");
+        let mut reserve = file.reserve(1).expect("some room");
+        assert_eq!(reserve.up_to(5_000_000).expect("reserved"), Room::Enough);
+        file.write_all(b"abc").expect("written");
+        assert!(!path.exists() && partial.exists());
+        assert_eq!(file.finish().expect("finished"), 3);
+        assert!(!partial.exists());
+        assert_eq!(fs::read(&path).expect("output"), b"abc");
+        let mode = fs::metadata(&path).expect("metadata").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_recording_that_never_began_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        drop(PartialFile::create(&folder.path().join("out.bin")).expect("created"));
+        assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 0);
+    }
+
+    #[test]
+    fn a_partial_file_in_use_is_left_alone() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("out.bin");
+        let mut first = PartialFile::create(&path).expect("created");
+        first.write_all(b"first").expect("written");
+        let error = PartialFile::create(&path).expect_err("in use").to_string();
+        assert_eq!(
+            error,
+            format!(
+                "cannot write {}: another recording is writing it; give another name",
+                path.display()
+            )
+        );
+        first.finish().expect("finished");
+        assert_eq!(fs::read(&path).expect("output"), b"first");
+    }
+
+    #[test]
+    fn what_cannot_be_a_file_is_refused() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let shown = folder.path().display();
+        let error = |path: &Path| PartialFile::create(path).expect_err("refused").to_string();
+        assert_eq!(
+            error(folder.path()),
+            format!("cannot write {shown}: it is a folder; give the name of a file in it")
+        );
+        assert_eq!(
+            error(&folder.path().join("no/x.parquet")),
+            format!(
+                "cannot write {shown}/no/x.parquet: there is no folder {shown}/no; create it first"
+            )
+        );
+        assert_eq!(
+            error(Path::new("/dev/null")),
+            "cannot write /dev/null: it is not an ordinary file; give another name"
+        );
+        let link = folder.path().join("l.partial");
+        std::os::unix::fs::symlink("/etc/hostname", &link).expect("link");
+        assert!(error(&folder.path().join("l")).contains("Too many levels of symbolic links"));
+    }
+}

@@ -1,0 +1,108 @@
+//! Joins the stages: opens everything that can be refused first, starts what runs, waits for the
+//! end, finishes the files.
+
+mod events;
+mod record;
+mod stop;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use crate::{
+    check,
+    cli::Cli,
+    config::Config,
+    host::Host,
+    load::{LoadOptions, load},
+};
+
+/// How the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// As it was asked to.
+    Success = 0,
+    /// With an error, or without a hook that is needed.
+    Error = 1,
+    /// The arguments make no sense.
+    Usage = 2,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// The program.
+#[must_use]
+pub fn main() -> Exit {
+    let config = match parse() {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let result = match config {
+        Config::Check { json } => run_check(json),
+        Config::Record(config) => record::run(&config),
+    };
+    result.unwrap_or_else(|error| {
+        if is_broken_pipe(&error) {
+            // Whoever read our output has seen enough.
+            return Exit::Success;
+        }
+        report(&error);
+        Exit::Error
+    })
+}
+
+fn parse() -> Result<Config, Exit> {
+    let cli = Cli::try_parse().map_err(|error| {
+        let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
+        // With nobody to read it there is nothing to be said.
+        let _ = error.print();
+        exit
+    })?;
+    Config::new(cli).map_err(|error| {
+        report(&error.into());
+        Exit::Usage
+    })
+}
+
+fn run_check(json: bool) -> anyhow::Result<Exit> {
+    let probes = load(&LoadOptions::default())?;
+    let kernel = Host::this().kernel;
+    let hooks = probes.hooks();
+    let text = if json {
+        let report = check::report_json(&kernel, hooks);
+        serde_json::to_string_pretty(&report).context("cannot write the report")? + "\n"
+    } else {
+        check::report_table(&kernel, hooks)
+    };
+    print(&text)?;
+    Ok(if check::is_enough(hooks) { Exit::Success } else { Exit::Error })
+}
+
+/// Writes to standard output.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Writes to standard error. If nobody reads it, the work goes on.
+fn say(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+fn report(error: &anyhow::Error) {
+    say(&format!("ebpfrec: {error:#}\n"));
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

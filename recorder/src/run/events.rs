@@ -1,0 +1,315 @@
+//! The event loop: reads the ring, adds what is known, holds rows for a moment, hands batches to
+//! the file.
+
+mod pipeline;
+
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use schema::{Kind, kind::LossStage, meta::FileMeta};
+
+use self::pipeline::Pipeline;
+use super::say;
+use crate::{
+    check,
+    clock::{Sample, StepWatch, rfc3339},
+    config::RecordConfig,
+    host::Host,
+    load::{LoadOptions, Probes, Ring, load},
+    loss::{Losses, Rise},
+    output::PartialFile,
+    parquet::{EventFile, FileSize, Written},
+    peers,
+    sockets::Sockets,
+};
+
+/// How long the ring is left alone when nothing is in it: as long as a row is held.
+const IDLE: Duration = Duration::from_millis(100);
+/// The kernel wakes us for the first record only; a nap lets the next ones gather.
+const NAP: Duration = Duration::from_millis(1);
+/// How often rows go to the file.
+const FLUSH_EVERY: Duration = Duration::from_millis(250);
+/// Rows of a batch at most.
+const BATCH_ROWS: usize = 8192;
+/// How often counters are looked at, and the peer table is walked.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long, at the end, rows may wait for what they wait for.
+const LAST_WAIT: Duration = Duration::from_millis(150);
+
+/// Rows of each kind, in the order of [`Kind::ALL`].
+type Kinds = [u64; Kind::ALL.len()];
+
+/// The running event loop.
+pub(super) struct Events {
+    thread: JoinHandle<anyhow::Result<Ended>>,
+    stop: Arc<OwnedFd>,
+    rows: Arc<AtomicU64>,
+    size: FileSize,
+    meta: FileMeta,
+}
+
+/// What the loop leaves behind.
+struct Ended {
+    file: EventFile,
+    kinds: Kinds,
+    end: Sample,
+}
+
+impl Events {
+    /// Attaches the kernel programs and starts reading.
+    pub(super) fn start(
+        file: PartialFile,
+        host: &Host,
+        config: &RecordConfig,
+        losses: Arc<Losses>,
+    ) -> anyhow::Result<Self> {
+        // Before anything is attached: the wall clock of the first events comes from here.
+        let first = Sample::now();
+        let sockets = Sockets::start()
+            .context("cannot ask the kernel for its sockets; is CONFIG_INET_DIAG there?")?;
+        let step_watch = StepWatch::new().context("cannot watch the clock; try again")?;
+        let mut probes = load(&LoadOptions { ring_bytes: config.ring_bytes })?;
+        let missing: Vec<_> = probes.missing_required().map(|hook| hook.name).collect();
+        anyhow::ensure!(
+            missing.is_empty(),
+            "this kernel does not take {}: run `ebpfrec check` to see why",
+            missing.join(", ")
+        );
+        for hook in probes.hooks().iter().filter(|hook| !hook.status.is_attached()) {
+            if !config.quiet {
+                say(&format!("ebpfrec: not recorded here: {}\n", hook.loses));
+            }
+        }
+        let ring = probes.take_ring();
+        let file = EventFile::start(file, Arc::clone(&losses))?;
+        let started = Sample::now();
+        let meta = FileMeta {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel: host.kernel.clone(),
+            host: host.name.clone(),
+            boot_id: host.boot_id.clone(),
+            start: rfc3339(started.wall_ns()),
+            hooks: check::hooks_json(probes.hooks()).to_string(),
+            ..FileMeta::default()
+        };
+        let rows = Arc::new(AtomicU64::new(0));
+        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let size = file.size();
+        let mut pipeline = Pipeline::new(host.name.clone(), first, sockets, Arc::clone(&losses));
+        if !pipeline.sees_processes() && !config.quiet {
+            say("ebpfrec: running in a pid namespace of its own: events name processes by number \
+                 only; run on the host to get names\n");
+        }
+        pipeline.add_interfaces();
+        let worker = Loop {
+            probes,
+            ring,
+            pipeline,
+            file,
+            losses,
+            step_watch,
+            stop: Arc::clone(&stop),
+            rows: Arc::clone(&rows),
+            seen: [Rise::default(); 3],
+            reported: [Rise::default(); crate::loss::STAGES],
+        };
+        let thread = thread::Builder::new()
+            .name("events".to_owned())
+            .spawn(move || worker.run())
+            .context("cannot start a thread; raise the limit of processes")?;
+        Ok(Self { thread, stop, rows, size, meta })
+    }
+
+    /// Rows so far.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Size of the file so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.size.bytes()
+    }
+
+    /// Whether the loop has come to an end early.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends the loop and finishes the file. `clean` is whether the recording ends because it was
+    /// told to.
+    pub(super) fn finish(self, clean: bool) -> anyhow::Result<(Written, Kinds)> {
+        // Fails only if it was woken 2^64 times over.
+        let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
+        let ended = self.thread.join();
+        let ended = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let full = ended.file.has_stopped();
+        let meta = self.meta;
+        let written = ended.file.finish(|losses| FileMeta {
+            end: rfc3339(ended.end.wall_ns()),
+            lost: serde_json::Value::Object(losses.to_json()).to_string(),
+            complete: clean && !full,
+            ..meta
+        })?;
+        Ok((written, ended.kinds))
+    }
+}
+
+struct Loop {
+    probes: Probes,
+    ring: Ring,
+    pipeline: Pipeline,
+    file: EventFile,
+    losses: Arc<Losses>,
+    step_watch: StepWatch,
+    stop: Arc<OwnedFd>,
+    rows: Arc<AtomicU64>,
+    /// The kernel programs' own counters.
+    seen: [Rise; 3],
+    /// What `lost` rows have told of each stage.
+    reported: [Rise; crate::loss::STAGES],
+}
+
+impl Loop {
+    fn run(mut self) -> anyhow::Result<Ended> {
+        let mut flush_at = Instant::now() + FLUSH_EVERY;
+        let mut sweep_at = Instant::now() + SWEEP_EVERY;
+        while !self.wait() && !self.file.has_stopped() {
+            // A clock that was set shows in the next sample, which is taken right here.
+            let _ = self.step_watch.rearm();
+            self.pipeline.observe_clock(Sample::now());
+            self.read();
+            let now = Instant::now();
+            if now >= sweep_at {
+                self.sweep(false);
+                sweep_at = now + SWEEP_EVERY;
+            }
+            self.pipeline.release();
+            if now >= flush_at || self.pipeline.batched() >= BATCH_ROWS {
+                self.flush();
+                flush_at = now + FLUSH_EVERY;
+            }
+        }
+        Ok(self.end())
+    }
+
+    /// Waits for records; true when it is time to stop.
+    fn wait(&self) -> bool {
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(IDLE.subsec_nanos()) };
+        let mut sources = [
+            PollFd::from_borrowed_fd(self.ring.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.step_watch.as_fd(), PollFlags::IN),
+        ];
+        // An interrupted wait is a short one.
+        let _ = poll(&mut sources, Some(&timeout));
+        !sources[1].revents().is_empty()
+    }
+
+    /// Takes what is in the ring, and what was found out about sockets. Answers first: whatever
+    /// they are about is in the ring by then.
+    fn read(&mut self) {
+        let answers = self.pipeline.take_answers();
+        loop {
+            let mut bytes_of = vec![];
+            let Self { ring, pipeline, .. } = self;
+            let read = ring.drain(|bytes| {
+                if let Some(cookie) = pipeline.on_record(bytes) {
+                    bytes_of.push(cookie);
+                }
+            });
+            for cookie in bytes_of {
+                self.flush_peers(cookie);
+            }
+            if read == 0 || self.pipeline.batched() >= BATCH_ROWS {
+                break;
+            }
+            self.pipeline.release();
+            thread::sleep(NAP);
+        }
+        self.pipeline.apply(&answers);
+    }
+
+    /// Reports the datagrams of a closed socket that no row has reported yet.
+    fn flush_peers(&mut self, cookie: u64) {
+        let mut table = self.probes.peers();
+        for key in self.pipeline.peers_of(cookie) {
+            if let Ok(Some(record)) = table.get(&key) {
+                self.pipeline.on_peer(&key, &record);
+            }
+            // If it can't be removed now, it will be found idle later.
+            if matches!(table.remove(&key), Ok(true)) {
+                self.pipeline.forget_peer(&key);
+            }
+        }
+    }
+
+    /// Walks the peer table, and tells what was lost in the last second.
+    fn sweep(&mut self, last: bool) {
+        let now = crate::clock::boot_ns();
+        let mut idle = vec![];
+        let mut table = self.probes.peers();
+        // A table that can't be read is read again in a second.
+        for (key, record) in table.iter().filter_map(Result::ok) {
+            self.pipeline.on_peer(&key, &record);
+            if now.saturating_sub(record.boot_ns) > peers::IDLE_NS {
+                idle.push(key);
+            }
+        }
+        for key in idle {
+            if !last && matches!(table.remove(&key), Ok(true)) {
+                self.pipeline.forget_peer(&key);
+            }
+        }
+        if let Ok(drops) = self.probes.drops() {
+            let [ring, peers, owners] = &mut self.seen;
+            self.losses.add(LossStage::Ring, ring.by(drops.ring));
+            self.losses.add(LossStage::Sockets, peers.by(drops.peers) + owners.by(drops.owners));
+        }
+        let totals = self.losses.all();
+        for (&stage, (reported, total)) in
+            LossStage::ALL.iter().zip(self.reported.iter_mut().zip(totals))
+        {
+            let lost = reported.by(total);
+            if lost > 0 {
+                self.pipeline.add_loss(stage, lost);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some(batch) = self.pipeline.take_batch() {
+            self.file.send(batch);
+        }
+        self.rows.store(self.pipeline.rows(), Ordering::Relaxed);
+    }
+
+    fn end(mut self) -> Ended {
+        self.read();
+        let until = Instant::now() + LAST_WAIT;
+        while self.pipeline.is_waiting() && Instant::now() < until {
+            thread::sleep(NAP);
+            self.read();
+        }
+        self.sweep(true);
+        // Detached: from here on nothing is added to the ring.
+        drop(self.probes);
+        self.ring.drain(|bytes| {
+            self.pipeline.on_record(bytes);
+        });
+        let end = Sample::now();
+        self.pipeline.finish(end);
+        while let Some(batch) = self.pipeline.take_batch() {
+            self.file.send_last(batch);
+        }
+        Ended { kinds: self.pipeline.kinds(), file: self.file, end }
+    }
+}

@@ -1,0 +1,310 @@
+//! What happens to a record on its way to the file, in order: decoded, given its process, completed
+//! by what is known of its socket, held, batched.
+
+use std::{
+    collections::VecDeque,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arrow_array::RecordBatch;
+use lru::LruCache;
+use schema::{
+    FiveTuple, Kind,
+    kind::LossStage,
+    wire::{PeerKey, Record},
+};
+
+use crate::{
+    batch::Batcher,
+    clock::{Pace, Sample, boot_ns},
+    decode::{Decoded, decode_record},
+    hold::{ERROR_WAIT_NS, Wait, Window},
+    interfaces,
+    lives::{Lives, is_same_peer},
+    loss::Losses,
+    peers::{Peers, key_of},
+    process::Processes,
+    row::{Body, Local, Row, SocketRow},
+    sockets::{Answer, Query, Sockets, own_namespace},
+};
+
+/// Errors remembered until the failed connect is reported. Those of established connections are
+/// among them and find no row.
+const MAX_ERRORS: usize = 4096;
+/// Namespaces asked about that may be asked about again.
+const MAX_ASKED: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+/// How long an answer about a namespace is waited for before it is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Everything between the ring and the file.
+pub(super) struct Pipeline {
+    processes: Processes,
+    lives: Lives,
+    peers: Peers,
+    window: Window,
+    batcher: Batcher,
+    sockets: Sockets,
+    pace: Pace,
+    errors: VecDeque<(u64, FiveTuple, u32)>,
+    asked: LruCache<u64, Instant>,
+    losses: Arc<Losses>,
+}
+
+impl Pipeline {
+    pub(super) fn new(host: String, first: Sample, sockets: Sockets, losses: Arc<Losses>) -> Self {
+        let mut pipeline = Self {
+            processes: Processes::default(),
+            lives: Lives::default(),
+            peers: Peers::default(),
+            window: Window::default(),
+            batcher: Batcher::new(host, first),
+            sockets,
+            pace: Pace::default(),
+            errors: VecDeque::new(),
+            asked: LruCache::new(MAX_ASKED),
+            losses,
+        };
+        if let (Some(cookie), Some(inode)) = own_namespace() {
+            pipeline.batcher.set_namespace(cookie, inode);
+        }
+        pipeline.observe_clock(first);
+        pipeline
+    }
+
+    /// Whether processes can be looked up.
+    pub(super) fn sees_processes(&self) -> bool {
+        self.processes.usable()
+    }
+
+    /// Reports the interfaces of our own namespace.
+    pub(super) fn add_interfaces(&mut self) {
+        let (_, netns) = own_namespace();
+        // Without them the joiner knows less about whose address is whose, and says so.
+        for interface in interfaces::list().unwrap_or_default() {
+            let interface = interfaces::Interface { netns, ..interface };
+            self.push(Body::Interface(Box::new(interface)));
+        }
+    }
+
+    /// Reports the clock's offset, if it is time.
+    pub(super) fn observe_clock(&mut self, sample: Sample) {
+        if self.pace.is_due(sample) {
+            let row = Row { boot_ns: sample.boot_ns, body: Body::Clock(sample.offset_ns) };
+            self.window.push(row, None);
+        }
+    }
+
+    /// Reports a loss.
+    pub(super) fn add_loss(&mut self, stage: LossStage, count: u64) {
+        self.push(Body::Lost(stage, count));
+    }
+
+    fn push(&mut self, body: Body) {
+        self.window.push(Row { boot_ns: boot_ns(), body }, None);
+    }
+
+    /// Takes a ring record. Returns the cookie of a UDP socket that was closed and has peers in
+    /// the table.
+    pub(super) fn on_record(&mut self, bytes: &[u8]) -> Option<u64> {
+        let record = Record::from_bytes(bytes);
+        let Some((record, decoded)) = record.and_then(|r| Some((r, decode_record(&r)?))) else {
+            // Not of this build's kernel programs: nothing can be said about what it meant.
+            self.losses.add(LossStage::Ring, 1);
+            return None;
+        };
+        match decoded {
+            Decoded::Row(row) => return self.on_row(row, &record),
+            Decoded::Release { boot_ns, socket_cookie, closer } => {
+                let process = self.processes.get(&closer);
+                if let Some(row) = self.lives.release(boot_ns, socket_cookie, closer, process) {
+                    self.window.push(row, None);
+                }
+            }
+            Decoded::Error { boot_ns, tuple, errno } => self.on_error(boot_ns, tuple, errno),
+        }
+        None
+    }
+
+    fn on_row(&mut self, row: Row, record: &Record) -> Option<u64> {
+        let Row { boot_ns, body: Body::Socket(mut socket) } = row else { return None };
+        if matches!(socket.kind, Kind::UdpSend | Kind::UdpRecv) {
+            // `None`: the table was read first, and the datagram is reported already.
+            let due = self.peers.count(&key_of(record), record.count)?;
+            socket.count = Some(due.count);
+            socket.direction = Some(due.direction);
+        }
+        self.add_process(&mut socket);
+        self.lives.note(&mut socket);
+        let closed = (socket.kind == Kind::UdpClose).then_some(socket.socket_cookie);
+        let wait = self.what_it_waits_for(&mut socket);
+        self.window.push(Row { boot_ns, body: Body::Socket(socket) }, wait);
+        closed.filter(|&cookie| !self.peers.of_socket(cookie).is_empty())
+    }
+
+    fn add_process(&mut self, row: &mut SocketRow) {
+        let Some(owner) = row.owner else { return };
+        // A socket's process does not change while it lives; it may be gone by now.
+        let opens = matches!(row.kind, Kind::TcpConnect | Kind::TcpListen | Kind::TcpAccept);
+        let known = if opens { None } else { self.lives.process(row.socket_cookie, owner.pid) };
+        row.process = known.or_else(|| self.processes.get(&owner));
+        self.ask_for_namespace(row.netns_cookie, owner.pid);
+    }
+
+    fn ask_for_namespace(&mut self, netns_cookie: u64, pid: u32) {
+        if netns_cookie == 0 || self.batcher.knows_namespace(netns_cookie) {
+            return;
+        }
+        if self.asked.get(&netns_cookie).is_some_and(|asked| asked.elapsed() < ASK_AGAIN) {
+            return;
+        }
+        self.asked.put(netns_cookie, Instant::now());
+        self.sockets.ask(Query::Namespace { netns_cookie, pid });
+    }
+
+    fn what_it_waits_for(&mut self, row: &mut SocketRow) -> Option<Wait> {
+        match row.kind {
+            Kind::TcpConnectFail if row.errno.is_none() => {
+                let tuple = row.tuple()?;
+                row.errno = self.take_error(tuple);
+                row.errno.is_none().then_some(Wait::Error(tuple))
+            }
+            Kind::UdpConnect if !row.local.is_whole() => {
+                let pid = row.owner.map_or(0, |owner| owner.pid);
+                let (socket_cookie, netns_cookie) = (row.socket_cookie, row.netns_cookie);
+                self.sockets.ask(Query::Ends { socket_cookie, netns_cookie, pid });
+                Some(Wait::Ends(socket_cookie))
+            }
+            // Of a closed socket only the broadcast can tell, and it comes by itself.
+            Kind::UdpClose if row.remote.is_some() && !row.local.is_whole() => {
+                Some(Wait::Ends(row.socket_cookie))
+            }
+            _ => None,
+        }
+    }
+
+    fn on_error(&mut self, boot_ns: u64, tuple: FiveTuple, errno: u32) {
+        let told = self.window.complete(&Wait::Error(tuple), |row| {
+            row.errno = Some(errno);
+            true
+        });
+        if told > 0 {
+            return;
+        }
+        let old = boot_ns.saturating_sub(ERROR_WAIT_NS);
+        while self.errors.len() >= MAX_ERRORS
+            || self.errors.front().is_some_and(|&(reported, ..)| reported < old)
+        {
+            self.errors.pop_front();
+        }
+        self.errors.push_back((boot_ns, tuple, errno));
+    }
+
+    fn take_error(&mut self, tuple: FiveTuple) -> Option<u32> {
+        let position = self.errors.iter().rposition(|&(_, of, _)| of == tuple)?;
+        self.errors.remove(position).map(|(.., errno)| errno)
+    }
+
+    /// Reports the datagrams of a peer that no row has reported yet.
+    pub(super) fn on_peer(&mut self, key: &PeerKey, record: &Record) {
+        let Some(due) = self.peers.count(key, record.count) else { return };
+        let Some(Decoded::Row(Row { boot_ns, body: Body::Socket(mut socket) })) =
+            decode_record(record)
+        else {
+            return;
+        };
+        socket.count = Some(due.count);
+        socket.direction = Some(due.direction);
+        self.add_process(&mut socket);
+        self.window.push(Row { boot_ns, body: Body::Socket(socket) }, None);
+    }
+
+    /// The peers of a UDP socket.
+    pub(super) fn peers_of(&self, cookie: u64) -> Vec<PeerKey> {
+        self.peers.of_socket(cookie)
+    }
+
+    /// The peer was removed from the table.
+    pub(super) fn forget_peer(&mut self, key: &PeerKey) {
+        self.peers.forget(key);
+    }
+
+    /// What was found out about sockets.
+    pub(super) fn take_answers(&self) -> Vec<Answer> {
+        self.sockets.answers().collect()
+    }
+
+    /// Brings it to the rows it is about.
+    pub(super) fn apply(&mut self, answers: &[Answer]) {
+        for &answer in answers {
+            match answer {
+                Answer::Namespace { netns_cookie, inode } => {
+                    self.batcher.set_namespace(netns_cookie, inode);
+                }
+                Answer::Ends { socket_cookie, local, remote } => {
+                    self.lives.set_ends(socket_cookie, local, remote);
+                    self.window.complete(&Wait::Ends(socket_cookie), |row| {
+                        let fits = row.remote.is_some_and(|asked| is_same_peer(asked, remote));
+                        if fits {
+                            row.local = Local::Known(local);
+                            row.remote = Some(remote);
+                        }
+                        fits
+                    });
+                }
+                // How many there were nobody knows: at least one.
+                Answer::Overrun => self.losses.add(LossStage::Sockets, 1),
+            }
+        }
+    }
+
+    /// Whether some row waits for something.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.window.is_waiting()
+    }
+
+    /// Moves rows that were held long enough into the batch.
+    pub(super) fn release(&mut self) {
+        let now = boot_ns();
+        while self.batcher.len() < super::BATCH_ROWS
+            && let Some(row) = self.window.pop(now)
+        {
+            self.batcher.push(&row, &mut self.processes);
+        }
+    }
+
+    /// Rows in the batch.
+    pub(super) fn batched(&self) -> usize {
+        self.batcher.len()
+    }
+
+    /// The batch, unless it is empty; another one may follow at once.
+    pub(super) fn take_batch(&mut self) -> Option<RecordBatch> {
+        if self.batcher.is_empty() {
+            return None;
+        }
+        let batch = self.batcher.take();
+        self.release();
+        Some(batch)
+    }
+
+    /// Rows given to the file so far.
+    pub(super) fn rows(&self) -> u64 {
+        self.kinds().iter().sum()
+    }
+
+    /// The same by kind.
+    pub(super) fn kinds(&self) -> [u64; Kind::ALL.len()] {
+        self.batcher.kinds()
+    }
+
+    /// Lets go of every row held, a last one for the clock included.
+    pub(super) fn finish(&mut self, end: Sample) {
+        let row = Row { boot_ns: end.boot_ns, body: Body::Clock(end.offset_ns) };
+        self.window.push(row, None);
+        while let Some(row) = self.window.take_first() {
+            self.batcher.push(&row, &mut self.processes);
+        }
+    }
+}

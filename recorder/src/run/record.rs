@@ -1,0 +1,138 @@
+//! A recording from start to end.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+use super::{Exit, events::Events, print, report, say, stop::Stop};
+use crate::{
+    capture::{self, Capture, Captured},
+    config::{PacketsConfig, RecordConfig},
+    host::Host,
+    loss::Losses,
+    output::PartialFile,
+    status::{Figures, Status},
+    summary::{EventsSummary, PacketsSummary, Summary},
+};
+
+/// How often it is looked whether everything still runs.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Records, and prints the summary.
+pub(super) fn run(config: &RecordConfig) -> anyhow::Result<Exit> {
+    let host = Host::this();
+    let losses = Arc::new(Losses::default());
+    // Whatever can be refused is tried before anything is attached.
+    let event_file = config.events.as_deref().map(PartialFile::create).transpose()?;
+    let packet_file =
+        config.packets.as_ref().map(|packets| PartialFile::create(&packets.path)).transpose()?;
+    let mut stop = Stop::install().context("cannot listen for signals; try again")?;
+    let opened =
+        config.packets.as_ref().map(|packets| capture::open(packets, &host)).transpose()?;
+    let events = event_file
+        .map(|file| Events::start(file, &host, config, Arc::clone(&losses)))
+        .transpose()?;
+    let capture = match (opened, packet_file) {
+        (Some(opened), Some(file)) => Some(opened.start(file, &host, &losses)?),
+        _ => None,
+    };
+    say("ebpfrec: recording\n");
+    let start = Instant::now();
+    stop.after(config.duration);
+    let mut running = Running { events, capture, losses, status: Status::new(config.quiet) };
+    let told = running.wait(&stop);
+    let elapsed = start.elapsed();
+    running.status.clear();
+    let (summary, errors) = running.finish(config, elapsed, told);
+    if !config.quiet {
+        say(&summary.table());
+    }
+    for error in &errors {
+        report(error);
+    }
+    if config.json {
+        let json = serde_json::to_string(&summary).context("cannot write the summary")?;
+        print(&(json + "\n"))?;
+    }
+    Ok(if summary.complete { Exit::Success } else { Exit::Error })
+}
+
+struct Running {
+    events: Option<Events>,
+    capture: Option<Capture>,
+    losses: Arc<Losses>,
+    status: Status,
+}
+
+impl Running {
+    /// Waits for the end; whether it came because it was asked for.
+    fn wait(&mut self, stop: &Stop) -> bool {
+        while !stop.is_due() {
+            let failed = self.events.as_ref().is_some_and(Events::has_stopped)
+                || self.capture.as_ref().is_some_and(Capture::has_stopped);
+            if failed {
+                return false;
+            }
+            self.status.update(self.figures());
+            stop.wait(LOOK_EVERY);
+        }
+        true
+    }
+
+    fn figures(&self) -> Figures {
+        let event_bytes = self.events.as_ref().map_or(0, Events::bytes);
+        let packet_bytes = self.capture.as_ref().map_or(0, Capture::bytes);
+        Figures {
+            rows: self.events.as_ref().map(Events::rows),
+            packets: self.capture.as_ref().map(Capture::packets),
+            lost: self.losses.all().iter().sum(),
+            bytes: event_bytes + packet_bytes,
+        }
+    }
+
+    /// Finishes the files: packets first, so that every packet's events are there.
+    fn finish(
+        self,
+        config: &RecordConfig,
+        elapsed: Duration,
+        told: bool,
+    ) -> (Summary, Vec<anyhow::Error>) {
+        let mut errors = vec![];
+        let mut packets = None;
+        if let Some((capture, config)) = self.capture.zip(config.packets.as_ref()) {
+            match finish_packets(capture, config) {
+                Ok((summary, early)) => {
+                    packets = Some(summary);
+                    errors.extend(early);
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        let mut events = None;
+        if let Some((running, path)) = self.events.zip(config.events.as_deref()) {
+            match running.finish(told && errors.is_empty()) {
+                Ok((written, kinds)) => events = Some(EventsSummary::new(path, written, &kinds)),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !told && errors.is_empty() {
+            errors.push(anyhow::anyhow!(
+                "the disk is full: stopped, and what was recorded is whole; free some space and \
+                 record again"
+            ));
+        }
+        let complete = errors.is_empty();
+        (Summary::new(elapsed, complete, events, packets, &self.losses), errors)
+    }
+}
+
+fn finish_packets(
+    capture: Capture,
+    config: &PacketsConfig,
+) -> anyhow::Result<(PacketsSummary, Option<anyhow::Error>)> {
+    let (captured, early): (Captured, _) = capture.stop()?;
+    Ok((PacketsSummary::new(&config.path, captured), early.map(Into::into)))
+}
