@@ -124,6 +124,9 @@ pub enum ScanError {
     /// The file is compressed.
     #[error("compressed by {0}; decompress it first")]
     Compressed(&'static str),
+    /// Not even the first block makes sense.
+    #[error("damaged from its first byte on: {0}; there is nothing to enrich")]
+    Damaged(String),
     /// No magic that is known.
     #[error("not a capture: neither pcapng nor pcap; give a file of tcpdump, dumpcap or Wireshark")]
     NotACapture,
@@ -277,8 +280,12 @@ impl<R: Read> Scanner<R> {
     fn describe(&mut self, block: &Block<'_>) -> Result<(), String> {
         let Framing::Pcapng(current) = &mut self.current else { return Ok(()) };
         if block.kind == SECTION {
-            *current = section::parse(block)?;
+            *current = section::parse(block)
+                .ok_or_else(|| "a section header that is too short".to_owned())?;
             self.framing = Arc::new(self.current.clone());
+            return Ok(());
+        }
+        if !current.is_known {
             return Ok(());
         }
         if current.interfaces.len() == MAX_INTERFACES {
@@ -312,7 +319,7 @@ fn recognise(bytes: &[u8]) -> Result<Framing, ScanError> {
     let magic = bytes.get(8..).and_then(|rest| rest.first_chunk());
     match magic.and_then(|magic| section::order_of(*magic)) {
         Some(order) if bytes.starts_with(&SECTION.to_le_bytes()) => {
-            Ok(Framing::Pcapng(Section { order, interfaces: vec![] }))
+            Ok(Framing::Pcapng(Section { order, is_known: true, interfaces: vec![] }))
         }
         _ => Err(ScanError::NotACapture),
     }

@@ -24,7 +24,6 @@ pub(crate) struct Packet {
 }
 
 const FIELDS: &[&str] = &[
-    "frame.number",
     "tcp.srcport",
     "tcp.dstport",
     "udp.srcport",
@@ -35,7 +34,6 @@ const FIELDS: &[&str] = &[
     "ebpf.dst.pid",
     "ebpf.src.comm",
     "ebpf.src.match",
-    "ebpf.dst.match",
     "ebpf.dst.none",
     "ebpf.event",
     "frame.comment",

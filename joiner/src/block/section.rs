@@ -17,6 +17,8 @@ const MAJOR: u16 = 1;
 pub struct Section {
     /// Of all numbers in it.
     pub order: ByteOrder,
+    /// Whether it is of a version that is known; the packets of others are copied unread.
+    pub is_known: bool,
     /// By interface id.
     pub interfaces: Vec<Interface>,
 }
@@ -27,19 +29,12 @@ pub fn order_of(magic: [u8; 4]) -> Option<ByteOrder> {
     [ByteOrder::Little, ByteOrder::Big].into_iter().find(|order| order.u32(magic) == MAGIC)
 }
 
-/// The section that `block` begins.
-///
-/// # Errors
-///
-/// What is wrong with it, in half a sentence.
-pub fn parse(block: &Block<'_>) -> Result<Section, String> {
-    let damaged = || "a section header that is too short".to_owned();
-    let &[m0, m1, m2, m3, v0, v1, ..] = block.body() else { return Err(damaged()) };
-    let order = order_of([m0, m1, m2, m3]).ok_or_else(damaged)?;
-    match order.u16([v0, v1]) {
-        MAJOR => Ok(Section { order, interfaces: vec![] }),
-        major => Err(format!("a section of pcapng version {major}, which is not known")),
-    }
+/// The section that `block` begins; `None` if it is too short to be a section header.
+#[must_use]
+pub fn parse(block: &Block<'_>) -> Option<Section> {
+    let &[m0, m1, m2, m3, v0, v1, ..] = block.body() else { return None };
+    let order = order_of([m0, m1, m2, m3])?;
+    Some(Section { order, is_known: order.u16([v0, v1]) == MAJOR, interfaces: vec![] })
 }
 
 /// Appends a section header with one option: who wrote the file.

@@ -38,8 +38,10 @@ fn packet(id: u32, time: u32, length: u32, big: bool) -> Vec<u8> {
     block(ENHANCED_PACKET, &body, big)
 }
 
+type Scanned = (Vec<(u16, i64)>, Option<Damage>);
+
 /// Link type and time of every packet, and what could not be read.
-fn scan(bytes: &[u8]) -> Result<(Vec<(u16, i64)>, Option<Damage>), ScanError> {
+fn scan(bytes: &[u8]) -> Result<Scanned, ScanError> {
     let mut scanner = Scanner::new(bytes, Pool::default())?;
     let (mut packets, mut joined) = (vec![], vec![]);
     while let Some(chunk) = scanner.next_chunk()? {

@@ -1,0 +1,11 @@
+//! `ebpfjoin` as its users run it: a capture and event files in, an enriched capture out. What is
+//! true of the output is said by tshark and capinfos, and by a comparison of our own that shares no
+//! code with the joiner.
+
+mod bad_input;
+mod blocks;
+mod corpus;
+mod enrich;
+mod legacy;
+mod scene;
+mod tools;

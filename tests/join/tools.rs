@@ -1,0 +1,63 @@
+//! Running programs, and reading what they say.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Runs `ebpfjoin` in `folder`.
+pub(crate) fn ebpfjoin(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ebpfjoin"))
+        .current_dir(folder)
+        .args(args)
+        .output()
+        .expect("ebpfjoin starts")
+}
+
+/// Standard error of a run that must have failed with exit code 1.
+pub(crate) fn failure(output: &Output) -> String {
+    let stderr = String::from_utf8(output.stderr.clone()).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    stderr.trim_end().to_owned()
+}
+
+/// Runs a join that must succeed; its summary.
+pub(crate) fn join(folder: &Path, capture: &str, extra: &[&str]) -> serde_json::Value {
+    let args = [&[capture, "ev.parquet", "-o", "out.pcapng", "--json"], extra].concat();
+    let output = ebpfjoin(folder, &args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// What tshark prints for `fields` of every packet, a row each; `None` (and one line why) where it
+/// is not installed, unless it is required.
+pub(crate) fn tshark(capture: &Path, fields: &[&str]) -> Option<Vec<Vec<String>>> {
+    let mut command = Command::new("tshark");
+    // All occurrences of a field, with a separator that no field has.
+    command.arg("-r").arg(capture).args(["-n", "-T", "fields", "-E", "aggregator=;"]);
+    // Names and clocks of the machine must not matter.
+    command.env("TZ", "UTC");
+    for field in fields.iter().chain(&["frame.encap_type"]) {
+        command.args(["-e", field]);
+    }
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => {
+            let required = std::env::var_os("EBPF_REQUIRE_LIVE").is_some_and(|value| value == "1");
+            assert!(!required, "tshark: {error}");
+            eprintln!("not compared with tshark: {error}");
+            return None;
+        }
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let rows = text.lines().map(|line| line.split('\t').map(str::to_owned).collect());
+    // Some blocks that are no packets become rows, too; only packets are of an interface or, in a
+    // legacy file, of an encapsulation.
+    let is_packet = |row: &Vec<String>| row.last().is_some_and(|encapsulation| encapsulation != "");
+    Some(rows.filter(is_packet).collect())
+}
+
+/// The folder of captures of others that lies beside the project, if it is there.
+pub(crate) fn corpus() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
+    folder.is_dir().then_some(folder)
+}
