@@ -3,9 +3,9 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, Permissions, TryLockError},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -159,6 +159,8 @@ impl PartialFile {
             Err(TryLockError::Error(_)) => {}
         }
         file.set_len(0).map_err(io_error)?;
+        // One that was left behind may have had other permissions.
+        file.set_permissions(Permissions::from_mode(MODE)).map_err(io_error)?;
         Ok(Self { file, path: own(), partial, written: 0 })
     }
 
@@ -227,8 +229,6 @@ fn partial_name(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]

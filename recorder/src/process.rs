@@ -193,7 +193,10 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::{
+        io::{Read as _, Write as _},
+        process::{Command, Stdio},
+    };
 
     use super::*;
 
@@ -206,10 +209,18 @@ mod tests {
     #[test]
     fn a_child_is_known_until_it_is_gone() {
         let mut processes = Processes::default();
-        let mut child = Command::new("sleep").args(["60", "1 2"]).spawn().expect("child");
-        let known = processes.get(&owner(child.id(), "sleep")).expect("running");
-        assert_eq!(known.comm, "sleep");
-        assert_eq!(known.cmdline.as_deref(), Some("sleep 60 '1 2'"));
+        let mut child = Command::new("cat")
+            .args(["-u", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("child");
+        // Once it answers, its program is in place.
+        child.stdin.as_mut().expect("piped").write_all(b"x").expect("written");
+        child.stdout.as_mut().expect("piped").read_exact(&mut [0]).expect("read");
+        let known = processes.get(&owner(child.id(), "cat")).expect("running");
+        assert_eq!(known.comm, "cat");
+        assert_eq!(known.cmdline.as_deref(), Some("cat -u -"));
         assert_eq!(known.ppid, std::process::id());
         let parent = known.parent.as_ref().expect("our own process");
         assert_eq!(
@@ -220,7 +231,7 @@ mod tests {
         child.wait().expect("reaped");
         // Long enough for what is kept not to be believed unseen.
         std::thread::sleep(FRESH * 2);
-        assert_eq!(processes.get(&owner(child.id(), "sleep")), None);
+        assert_eq!(processes.get(&owner(child.id(), "cat")), None);
     }
 
     #[test]
@@ -228,12 +239,12 @@ mod tests {
         let mut processes = Processes::default();
         let mut child = Command::new("sh")
             .args(["-c", "read line; exec sleep 60"])
-            .stdin(std::process::Stdio::piped())
+            .stdin(Stdio::piped())
             .spawn()
             .expect("child");
         let before = processes.get(&owner(child.id(), "sh")).expect("running");
         assert_eq!(before.comm, "sh");
-        std::io::Write::write_all(child.stdin.as_mut().expect("piped"), b"go\n").expect("told");
+        child.stdin.as_mut().expect("piped").write_all(b"go\n").expect("told");
         let replaced = (0..200).any(|_| {
             std::thread::sleep(Duration::from_millis(10));
             processes.get(&owner(child.id(), "sleep")).is_some_and(|now| now.comm == "sleep")
