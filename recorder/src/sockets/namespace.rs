@@ -8,6 +8,7 @@ use std::{
         fd::{AsFd, AsRawFd as _, BorrowedFd},
         unix::{fs::MetadataExt as _, net::UnixDatagram},
     },
+    path::{Path, PathBuf},
     thread,
 };
 
@@ -25,10 +26,31 @@ pub(super) struct Namespace {
     pub(super) inode: u64,
 }
 
+/// Where the namespace of a process is.
+pub(super) fn path_of(pid: u32) -> PathBuf {
+    format!("/proc/{pid}/ns/net").into()
+}
+
+/// Where namespaces are kept without a process in them, inode and path: what `ip netns` makes, and
+/// some container runtimes.
+pub(super) fn mounted() -> Vec<(u64, PathBuf)> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounts.lines().filter_map(mounted_namespace).collect()
+}
+
+/// Inode and path, if a line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)) is about a network
+/// namespace: the fourth field is then `net:[INODE]`. Paths with characters that are escaped there
+/// are passed over.
+fn mounted_namespace(line: &str) -> Option<(u64, PathBuf)> {
+    let mut fields = line.split(' ').skip(3);
+    let inode = fields.next()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()?;
+    Some((inode, fields.next()?.into()))
+}
+
 impl Namespace {
-    /// The namespace of process `pid`.
-    pub(super) fn of_process(pid: u32) -> io::Result<Self> {
-        let file = File::open(format!("/proc/{pid}/ns/net"))?;
+    /// Opens a namespace.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
         let inode = file.metadata()?.ino();
         Ok(Self { file, inode })
     }
@@ -87,12 +109,21 @@ mod tests {
     #[test]
     fn our_own_namespace_is_the_same_either_way() {
         let (cookie, inode) = own_namespace();
-        let same = Namespace::of_process(std::process::id()).expect("our namespace");
+        let same = Namespace::open(&path_of(std::process::id())).expect("our namespace");
         assert_eq!(inode, Some(same.inode));
-        assert!(Namespace::of_process(u32::MAX).is_err());
+        assert!(Namespace::open(&path_of(u32::MAX)).is_err());
         // Entering even one's own namespace takes privilege.
         if rustix::process::geteuid().is_root() && cookie.is_some() {
             assert_eq!(same.cookie().ok(), cookie);
+        }
+    }
+    #[test]
+    fn a_namespace_without_processes_is_found_by_its_mount() {
+        let line = "72 26 0:4 net:[4026532177] /run/netns/web rw shared:5 - nsfs nsfs rw";
+        let found = Some((4_026_532_177, PathBuf::from("/run/netns/web")));
+        assert_eq!(mounted_namespace(line), found);
+        for other in ["72 26 0:4 mnt:[4026532177] /x rw", "72 26 0:4 / / rw", "72 26", ""] {
+            assert_eq!(mounted_namespace(other), None);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
         fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::fs::MetadataExt as _,
     },
+    path::{Path, PathBuf},
     sync::{
         Arc,
         mpsc::{Receiver, SyncSender, TryRecvError},
@@ -25,7 +26,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{
     Answer, Query,
     diag::{FAMILIES, UDP_DESTROY_GROUPS, parse_socket, udp_dump},
-    namespace::{Namespace, own_namespace},
+    namespace::{Namespace, mounted, own_namespace, path_of},
 };
 use crate::netlink::{ACK, ask, messages, push_attribute, request};
 
@@ -56,8 +57,8 @@ pub(super) struct Worker {
     wake: Arc<OwnedFd>,
     destroyed: Socket,
     own_cookie: Option<u64>,
-    /// Namespace cookie → a process in it.
-    known: LruCache<u64, u32>,
+    /// Namespace cookie → where it can be opened.
+    known: LruCache<u64, PathBuf>,
     /// Namespace cookie → sockets to be found there.
     wanted: HashMap<u64, Wanted>,
     searched: Option<Instant>,
@@ -168,9 +169,7 @@ impl Worker {
 
     /// Finds out which namespace has a cookie: that of the process, else by looking at all.
     fn identify(&mut self, netns_cookie: u64, pid: u32) -> Result<(), Gone> {
-        if let Ok(namespace) = Namespace::of_process(pid)
-            && self.learn(&namespace, pid)? == Some(netns_cookie)
-        {
+        if self.learn(&path_of(pid))? == Some(netns_cookie) {
             return Ok(());
         }
         // The socket may have been handed over from another namespace.
@@ -180,33 +179,34 @@ impl Worker {
         Ok(())
     }
 
-    /// Looks at the namespaces of all processes.
+    /// Looks at the namespaces of all processes, and at those that are kept without.
     fn search(&mut self) -> Result<(), Gone> {
         self.searched = Some(Instant::now());
-        let mut seen = HashSet::new();
-        let Ok(entries) = fs::read_dir("/proc") else { return Ok(()) };
-        for entry in entries.flatten() {
+        let mut found: HashMap<u64, PathBuf> = mounted().into_iter().collect();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            let inode = fs::metadata(entry.path().join("ns/net")).map(|meta| meta.ino());
-            let Ok(inode) = inode else { continue };
-            if seen.len() < MAX_NAMESPACES.get()
-                && seen.insert(inode)
-                && let Ok(namespace) = Namespace::of_process(pid)
+            let path = path_of(pid);
+            if let Ok(meta) = fs::metadata(&path)
+                && found.len() < MAX_NAMESPACES.get()
             {
-                self.learn(&namespace, pid)?;
+                found.entry(meta.ino()).or_insert(path);
             }
+        }
+        for path in found.values() {
+            self.learn(path)?;
         }
         Ok(())
     }
 
-    /// Remembers a namespace and tells of it.
-    fn learn(&mut self, namespace: &Namespace, pid: u32) -> Result<Option<u64>, Gone> {
+    /// Remembers a namespace and tells of it. Returns its cookie, if it is there and has one.
+    fn learn(&mut self, path: &Path) -> Result<Option<u64>, Gone> {
+        let Ok(namespace) = Namespace::open(path) else { return Ok(None) };
         let Ok(cookie) = namespace.cookie() else { return Ok(None) };
-        if self.known.put(cookie, pid).is_none() {
+        if self.known.put(cookie, path.to_owned()).is_none() {
             if self.own_cookie != Some(cookie) {
-                hear_of(namespace);
+                hear_of(&namespace);
             }
             self.tell(Answer::Namespace { netns_cookie: cookie, inode: namespace.inode })?;
         }
@@ -282,9 +282,11 @@ impl Worker {
             return collect();
         }
         // Sockets are told apart by their own cookies: in a wrong namespace nothing is found.
-        let process = self.known.get(&netns_cookie).copied().unwrap_or(wanted.pid);
-        let namespace =
-            Namespace::of_process(process).or_else(|_| Namespace::of_process(wanted.pid))?;
+        let known = self.known.get(&netns_cookie).map(|path| Namespace::open(path));
+        let namespace = match known {
+            Some(Ok(namespace)) => namespace,
+            _ => Namespace::open(&path_of(wanted.pid))?,
+        };
         namespace.run(collect)?
     }
 }
