@@ -6,6 +6,7 @@ mod bad_input;
 mod blocks;
 mod corpus;
 mod enrich;
+mod fixture;
 mod legacy;
 mod scene;
 mod tools;
