@@ -1,7 +1,7 @@
 # Everything a user or a developer runs. `make demo` and `make test` need nothing but this file:
 # they install what a fresh Debian or Ubuntu lacks.
 
-.PHONY: help demo test build lint probes probes-check setup fixture clean
+.PHONY: help demo test build lint probes probes-check fixture clean
 
 help:
 	@echo 'make demo          build, record live traffic (or use our recording), join, show'
@@ -12,13 +12,13 @@ help:
 	@echo 'make probes-check  fail if the committed kernel programs are stale'
 	@echo 'make fixture       record fixtures/ again (root)'
 
-setup:
+build:
 	@scripts/setup.sh build
-
-build: setup
 	cargo build --release --locked
 
-demo: build
+demo:
+	@scripts/setup.sh demo
+	cargo build --release --locked
 	@scripts/demo.sh
 
 test:

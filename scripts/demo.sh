@@ -51,7 +51,7 @@ if [ -z "$reason" ]; then
 		sleep 0.1
 	done
 	traffic
-	as_root pkill -INT -x ebpfrec || true
+	as_root kill -TERM "$recorder" # sudo passes it on
 	wait "$recorder"
 	trap - EXIT
 	cat "$out/ebpfrec.txt"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what a fresh Debian or Ubuntu machine lacks for WHAT: build, test or probes. Asks nothing,
+# Installs what a fresh Debian or Ubuntu machine lacks for WHAT: build, demo, test or probes. Asks nothing,
 # touches nothing that is there already.
 set -euo pipefail
 
-what=${1:?usage: setup.sh build|test|probes}
+what=${1:?usage: setup.sh build|demo|test|probes}
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
@@ -46,8 +46,12 @@ build)
 	packages build-essential pkg-config libpcap-dev
 	rust
 	;;
+demo)
+	packages build-essential pkg-config libpcap-dev curl python3
+	rust
+	;;
 test)
-	packages build-essential pkg-config libpcap-dev tshark wireshark-common tcpdump iproute2 curl python3-minimal
+	packages build-essential pkg-config libpcap-dev tshark wireshark-common iproute2
 	rust
 	;;
 probes)
