@@ -52,7 +52,8 @@ pub(crate) fn tshark(capture: &Path, fields: &[&str]) -> Option<Vec<Vec<String>>
     let rows = text.lines().map(|line| line.split('\t').map(str::to_owned).collect());
     // Some blocks that are no packets become rows, too; only packets are of an interface or, in a
     // legacy file, of an encapsulation.
-    let is_packet = |row: &Vec<String>| row.last().is_some_and(|encapsulation| !encapsulation.is_empty());
+    let is_packet =
+        |row: &Vec<String>| row.last().is_some_and(|encapsulation| !encapsulation.is_empty());
     Some(rows.filter(is_packet).collect())
 }
 
