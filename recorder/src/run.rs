@@ -100,9 +100,34 @@ fn say(text: &str) {
 }
 
 fn report(error: &anyhow::Error) {
-    say(&format!("ebpfrec: {error:#}\n"));
+    say(&format!("ebpfrec: {}\n", one_line(error)));
+}
+
+/// The error and its causes, each once: many say their cause's text themselves.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = || io::Error::other("no such thing");
+        let plain = anyhow::Error::new(cause()).context("cannot begin");
+        assert_eq!(one_line(&plain), "cannot begin: no such thing");
+        let told = anyhow::Error::new(cause()).context("cannot begin (no such thing); go on");
+        assert_eq!(one_line(&told), "cannot begin (no such thing); go on");
+    }
 }

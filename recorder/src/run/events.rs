@@ -34,8 +34,13 @@ use crate::{
 
 /// How long the ring is left alone when nothing is in it: as long as a row is held.
 const IDLE: Duration = Duration::from_millis(100);
-/// The kernel wakes us for the first record only; a nap lets the next ones gather.
-const NAP: Duration = Duration::from_millis(1);
+/// The kernel wakes us for the first record only; a nap lets the next ones gather. Short, because
+/// a process may end right after its connect, and then there is nothing left to look up.
+const NAP: Duration = Duration::from_micros(200);
+/// The nap when there is much to do: waking for every few records would cost more than it gains.
+const BUSY_NAP: Duration = Duration::from_millis(1);
+/// Records at once that mean there is much to do.
+const BUSY_RECORDS: usize = 32;
 /// How often rows go to the file.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
 /// Rows of a batch at most.
@@ -233,7 +238,7 @@ impl Loop {
                 break;
             }
             self.pipeline.release();
-            thread::sleep(NAP);
+            thread::sleep(if read < BUSY_RECORDS { NAP } else { BUSY_NAP });
         }
         self.pipeline.apply(&answers);
     }

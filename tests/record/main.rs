@@ -1,0 +1,35 @@
+//! `ebpfrec` as its users run it: real programs open sockets while it records, and what it writes
+//! is held against what those programs know of themselves.
+//!
+//! The suite has its own `main`, because the programs are this same executable in other roles.
+
+use std::process::ExitCode;
+
+#[path = "../support/live.rs"]
+mod live;
+#[path = "../support/program.rs"]
+mod program;
+#[path = "../support/recording.rs"]
+mod recording;
+#[path = "../support/rows.rs"]
+mod rows;
+
+mod disk;
+mod errors;
+mod life;
+mod packets;
+mod roles;
+mod tcp;
+mod udp;
+
+/// The program under test.
+const EBPFREC: &str = env!("CARGO_BIN_EXE_ebpfrec");
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() == Some(program::PLAY) {
+        return roles::play(&args.collect::<Vec<_>>());
+    }
+    let live = [life::ALL, tcp::ALL, udp::ALL, packets::ALL, disk::ALL, errors::LIVE].concat();
+    live::run(EBPFREC, errors::ALWAYS, &live)
+}

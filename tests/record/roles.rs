@@ -1,0 +1,147 @@
+//! What the programs of these tests do. Every role does a bounded amount of work, says what it
+//! knows, and waits for its standard input to be closed, so that it is there to be looked at.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::fd::{AsFd as _, OwnedFd},
+    process::{Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::program::{PATIENCE, PLAY};
+
+/// Plays a role in this process.
+pub(crate) fn play(args: &[String]) -> ExitCode {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match perform(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{args:?}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(args: &[&str]) -> Result<()> {
+    match *args {
+        // Answers one connection with as many bytes as it got, after its end.
+        ["tcp-server", addr] => {
+            say_start()?;
+            let listener = TcpListener::bind(addr)?;
+            println!("listening {}", listener.local_addr()?);
+            answer(&listener)?;
+        }
+        ["tcp-master", addr] => {
+            let listener = TcpListener::bind(addr)?;
+            println!("listening {}", listener.local_addr()?);
+            let mut worker = Command::new(std::env::current_exe()?)
+                .args([PLAY, "tcp-worker"])
+                // The worker's standard input is the listener.
+                .stdin(Stdio::from(OwnedFd::from(listener.try_clone()?)))
+                .spawn()?;
+            println!("worker {}", worker.id());
+            wait_to_be_let_go()?;
+            worker.kill()?;
+            worker.wait()?;
+            return Ok(());
+        }
+        ["tcp-worker"] => {
+            let listener = std::io::stdin().as_fd().try_clone_to_owned()?;
+            answer(&TcpListener::from(listener))?;
+            // Until the master ends it.
+            std::thread::sleep(PATIENCE);
+            return Ok(());
+        }
+        ["tcp-client", addr, bytes] => {
+            say_start()?;
+            let mut stream = TcpStream::connect(addr)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            println!("local {}", stream.local_addr()?);
+            stream.write_all(&vec![b'x'; bytes.parse()?])?;
+            stream.shutdown(Shutdown::Write)?;
+            let mut back = vec![];
+            stream.read_to_end(&mut back)?;
+            println!("received {}", back.len());
+        }
+        ["tcp-refused", addr] => {
+            let error = TcpStream::connect(addr).err().context("it was not refused")?;
+            println!("error {}", error.raw_os_error().unwrap_or(0));
+        }
+        // Reads and answers so many datagrams.
+        ["udp-server", addr, datagrams] => {
+            let socket = UdpSocket::bind(addr)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            println!("listening {}", socket.local_addr()?);
+            let mut buffer = [0; 64];
+            for _ in 0..datagrams.parse::<u32>()? {
+                let (length, peer) = socket.recv_from(&mut buffer)?;
+                socket.send_to(&buffer[..length], peer)?;
+            }
+            println!("done 1");
+        }
+        // Sends so many datagrams, each after the answer to the one before.
+        ["udp-client", local, remote, datagrams] => {
+            let socket = UdpSocket::bind(local)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            println!("local {}", socket.local_addr()?);
+            for _ in 0..datagrams.parse::<u32>()? {
+                socket.send_to(b"question", remote)?;
+                socket.recv_from(&mut [0; 64])?;
+            }
+            println!("done 1");
+        }
+        // As a resolver does: a socket per question, connected, never bound, closed at once.
+        ["udp-resolver", remote, questions, pause_ms] => {
+            for _ in 0..questions.parse::<u32>()? {
+                let socket = connected_unbound(remote.parse()?)?;
+                socket.send(b"question")?;
+                println!("local {}", socket.local_addr()?);
+                std::thread::sleep(Duration::from_millis(pause_ms.parse()?));
+            }
+        }
+        // Connects in a thread with a name of its own.
+        ["tcp-thread", addr] => {
+            let addr: SocketAddr = addr.parse()?;
+            let thread = std::thread::Builder::new().name("a thread".to_owned());
+            let connect = move || TcpStream::connect(addr).map(|_| rustix::thread::gettid());
+            let tid = thread.spawn(connect)?.join().ok().context("it panicked")??;
+            println!("tid {}", tid.as_raw_nonzero());
+        }
+        _ => bail!("no such role"),
+    }
+    wait_to_be_let_go()
+}
+
+fn wait_to_be_let_go() -> Result<()> {
+    std::io::stdin().read_to_end(&mut vec![])?;
+    Ok(())
+}
+
+fn answer(listener: &TcpListener) -> Result<()> {
+    let (mut stream, _) = listener.accept()?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut bytes = vec![];
+    stream.read_to_end(&mut bytes)?;
+    stream.write_all(&bytes)?;
+    Ok(())
+}
+
+/// A socket that is connected without being bound first, which the standard library does not offer.
+fn connected_unbound(remote: SocketAddr) -> Result<UdpSocket> {
+    use rustix::net::{AddressFamily, SocketType, connect, socket};
+    let family = if remote.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket(family, SocketType::DGRAM, None)?;
+    connect(&socket, &remote)?;
+    Ok(UdpSocket::from(socket))
+}
+
+/// Says when this process was started, in clock ticks since boot, by its own `/proc/self/stat`.
+fn say_start() -> Result<()> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(')').context("no name")?;
+    println!("start {}", fields.split_whitespace().nth(19).context("no start time")?);
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! TCP: connect, accept, close, failure, on IPv4 and IPv6.
+
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::{Context as _, Result, ensure};
+use schema::Kind;
+
+use super::{
+    EBPFREC,
+    live::Scenario,
+    program::{PLAY, Program, take_one},
+    recording::Recording,
+    rows::{EventRow, of_kind, only},
+};
+
+pub(crate) const ALL: &[Scenario] = &[
+    ("tcp_v4_has_both_ends_and_their_counters", || both_ends("127.0.0.1:0")),
+    ("tcp_v6_has_both_ends_and_their_counters", || both_ends("[::1]:0")),
+    ("a_refused_connect_has_its_error_v4", || refused("127.0.0.1:0")),
+    ("a_refused_connect_has_its_error_v6", || refused("[::1]:0")),
+    ("a_worker_behind_a_listener_gets_an_owner_row", worker),
+    ("a_thread_is_told_from_its_process", thread_name),
+    ("a_process_is_described", description),
+];
+
+const EVENTS: &[&str] = &["--events", "ev.parquet"];
+const BYTES: u64 = 70_001;
+
+fn both_ends(addr: &str) -> Result<()> {
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let mut server = Program::start(&["tcp-server", addr])?;
+    let _: u64 = server.value("start")?;
+    let listening: SocketAddr = server.value("listening")?;
+    let mut client = Program::start(&["tcp-client", &listening.to_string(), &BYTES.to_string()])?;
+    let _: u64 = client.value("start")?;
+    let local: SocketAddr = client.value("local")?;
+    ensure!(client.value::<u64>("received")? == BYTES);
+    let (server_pid, client_pid) = (server.pid(), client.pid());
+    client.finish()?;
+    server.finish()?;
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+
+    let listen = only(&rows, Kind::TcpListen, server_pid)?;
+    ensure!((listen.local, listen.remote) == (Some(listening), None), "{listen:#?}");
+    let connect = only(&rows, Kind::TcpConnect, client_pid)?;
+    let established = only(&rows, Kind::TcpEstablished, client_pid)?;
+    let client_close = only(&rows, Kind::TcpClose, client_pid)?;
+    for row in [connect, established, client_close] {
+        ensure!((row.local, row.remote) == (Some(local), Some(listening)), "{row:#?}");
+        ensure!(row.direction.as_deref() == Some("out"), "{row:#?}");
+        ensure!(row.socket_cookie.is_some() && row.socket_cookie == connect.socket_cookie);
+    }
+    ensure!(established.latency_us.is_some_and(|latency| latency > 0), "{established:#?}");
+    let accept = only(&rows, Kind::TcpAccept, server_pid)?;
+    let server_close = rows
+        .iter()
+        .find(|row| row.kind == Kind::TcpClose && row.socket_cookie == accept.socket_cookie)
+        .context("the accepted socket was not closed")?;
+    for row in [accept, server_close] {
+        ensure!((row.local, row.remote) == (Some(listening), Some(local)), "{row:#?}");
+        ensure!(row.direction.as_deref() == Some("in"), "{row:#?}");
+        ensure!(row.pid == Some(server_pid), "{row:#?}");
+    }
+    for close in [client_close, server_close] {
+        ensure!(close.bytes_sent == Some(BYTES), "{close:#?}");
+        ensure!(close.bytes_received == Some(BYTES), "{close:#?}");
+    }
+    ensure!(of_kind(&rows, Kind::Owner).is_empty(), "nobody else used the sockets");
+    let id = &connect.community_id;
+    ensure!(id.is_some() && *id == accept.community_id, "one flow has one Community ID");
+    let order = [connect, established, client_close].map(|row| (row.seq, row.boot_ns));
+    ensure!(order.is_sorted(), "{order:?}");
+    Ok(())
+}
+
+fn refused(addr: &str) -> Result<()> {
+    // A port that nobody listens on, because we bound it and do not listen.
+    let listener = TcpListener::bind(addr)?;
+    let free = listener.local_addr()?;
+    drop(listener);
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let mut client = Program::start(&["tcp-refused", &free.to_string()])?;
+    let pid = client.pid();
+    let errno: i32 = client.value("error")?;
+    ensure!(errno == rustix::io::Errno::CONNREFUSED.raw_os_error());
+    client.finish()?;
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    let connect = only(&rows, Kind::TcpConnect, pid)?;
+    let fail = only(&rows, Kind::TcpConnectFail, pid)?;
+    ensure!(fail.error.as_deref() == Some("ECONNREFUSED"), "{fail:#?}");
+    ensure!(fail.remote == Some(free) && fail.local == connect.local, "{fail:#?}");
+    ensure!(!rows.iter().any(|row| row.kind == Kind::TcpClose && row.pid == Some(pid)));
+    Ok(())
+}
+
+fn worker() -> Result<()> {
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let mut master = Program::start(&["tcp-master", "127.0.0.1:0"])?;
+    let listening: SocketAddr = master.value("listening")?;
+    let worker: u32 = master.value("worker")?;
+    let mut client = Program::start(&["tcp-client", &listening.to_string(), "10"])?;
+    let _: u64 = client.value("start")?;
+    let local: SocketAddr = client.value("local")?;
+    ensure!(client.value::<u64>("received")? == 10);
+    let master_pid = master.pid();
+    client.finish()?;
+    master.finish()?;
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    let accept = only(&rows, Kind::TcpAccept, master_pid)?;
+    let owner = only(&rows, Kind::Owner, worker)?;
+    ensure!(owner.socket_cookie == accept.socket_cookie, "{owner:#?}");
+    ensure!((owner.local, owner.remote) == (Some(listening), Some(local)), "{owner:#?}");
+    ensure!(owner.direction.as_deref() == Some("in"), "{owner:#?}");
+    let cmdline = owner.cmdline.as_deref().context("the worker's arguments")?;
+    ensure!(cmdline.ends_with("play tcp-worker"), "{cmdline}");
+    Ok(())
+}
+
+fn thread_name() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let mut program = Program::start(&["tcp-thread", &listener.local_addr()?.to_string()])?;
+    let tid: u32 = program.value("tid")?;
+    let pid = program.pid();
+    program.finish()?;
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    let connect = only(&rows, Kind::TcpConnect, pid)?;
+    ensure!(connect.tid == Some(tid) && tid != pid, "{connect:#?}");
+    ensure!(connect.thread.as_deref() == Some("a thread"), "{connect:#?}");
+    ensure!(connect.comm == own_comm(), "{connect:#?}");
+    Ok(())
+}
+
+/// The name the kernel gives processes of this executable.
+fn own_comm() -> Option<String> {
+    let exe = std::env::current_exe().ok()?;
+    let name = exe.file_name()?.to_str()?;
+    Some(name.chars().take(15).collect())
+}
+
+fn description() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let addr = listener.local_addr()?.to_string();
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let mut client = Program::start(&["tcp-client", &addr, "1"])?;
+    let start_ticks: u64 = client.value("start")?;
+    take_one(&listener)?;
+    let _: SocketAddr = client.value("local")?;
+    ensure!(client.value::<u64>("received")? == 0);
+    let pid = client.pid();
+    client.finish()?;
+    let finished = recording.finish()?;
+    let (meta, rows) = finished.events("ev.parquet")?;
+    let connect = only(&rows, Kind::TcpConnect, pid)?;
+    let exe = std::env::current_exe()?.canonicalize()?;
+    let exe = exe.to_str().context("a path in UTF-8")?;
+    ensure!(connect.exe.as_deref() == Some(exe), "{connect:#?}");
+    let cmdline = connect.cmdline.as_deref().context("arguments")?;
+    ensure!(cmdline.ends_with(&format!(" {PLAY} tcp-client {addr} 1")), "{cmdline}");
+    ensure!(connect.comm == own_comm() && connect.thread.is_none(), "{connect:#?}");
+    ensure!(connect.tid == Some(pid) && connect.ppid == Some(std::process::id()));
+    ensure!(connect.parent_exe.as_deref() == Some(exe), "{connect:#?}");
+    ensure!(connect.uid == Some(rustix::process::getuid().as_raw()));
+    if connect.uid == Some(0) {
+        ensure!(connect.user.as_deref() == Some("root"));
+    }
+    ensure!(connect.cgroup_path.is_some(), "{connect:#?}");
+    let netns = std::fs::metadata("/proc/self/ns/net")?;
+    ensure!(connect.netns == Some(std::os::unix::fs::MetadataExt::ino(&netns)), "{connect:#?}");
+    ensure!(connect.host == meta.host && connect.source == "probe");
+    ensure_start(connect, start_ticks)
+}
+
+/// A process's start is its clock ticks since boot, plus the offset of the row's wall clock.
+fn ensure_start(row: &EventRow, ticks: u64) -> Result<()> {
+    let per_second = rustix::param::clock_ticks_per_second();
+    let since_boot = i64::try_from(ticks * (1_000_000_000 / per_second))?;
+    let offset = row.ts - i64::try_from(row.boot_ns)?;
+    let start = row.start_ts.context("a start time")?;
+    // The clock may be slewed while the test runs, by half a millisecond a second.
+    ensure!(start.abs_diff(since_boot + offset) < 10_000_000, "{start} {since_boot} {offset}");
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Rows of an event file, owned, with the columns that tests look at.
+
+use std::net::SocketAddr;
+
+use schema::{Event, Kind};
+
+/// One row.
+#[derive(Clone, Debug)]
+pub(crate) struct EventRow {
+    pub(crate) ts: i64,
+    pub(crate) boot_ns: u64,
+    pub(crate) host: String,
+    pub(crate) kind: Kind,
+    pub(crate) seq: u64,
+    pub(crate) source: String,
+    pub(crate) direction: Option<String>,
+    pub(crate) local_addr: Option<String>,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) socket_cookie: Option<u64>,
+    pub(crate) netns: Option<u64>,
+    pub(crate) ifname: Option<String>,
+    pub(crate) community_id: Option<String>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) tid: Option<u32>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) user: Option<String>,
+    pub(crate) comm: Option<String>,
+    pub(crate) thread: Option<String>,
+    pub(crate) exe: Option<String>,
+    pub(crate) cmdline: Option<String>,
+    pub(crate) start_ts: Option<i64>,
+    pub(crate) ppid: Option<u32>,
+    pub(crate) parent_exe: Option<String>,
+    pub(crate) cgroup_path: Option<String>,
+    pub(crate) latency_us: Option<u32>,
+    pub(crate) bytes_sent: Option<u64>,
+    pub(crate) bytes_received: Option<u64>,
+    pub(crate) error: Option<String>,
+    pub(crate) count: Option<u64>,
+    pub(crate) mono_offset_ns: Option<i64>,
+}
+
+impl EventRow {
+    /// Copies a row.
+    pub(crate) fn new(event: &Event<'_>) -> Self {
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        let end = |addr: Option<&str>, port: Option<u16>| -> Option<SocketAddr> {
+            Some(SocketAddr::new(addr?.parse().ok()?, port?))
+        };
+        Self {
+            ts: event.ts,
+            boot_ns: event.boot_ns,
+            host: event.host.to_owned(),
+            kind: Kind::from_text(event.kind).expect("a kind of the contract"),
+            seq: event.seq,
+            source: event.source.to_owned(),
+            direction: own(event.direction),
+            local_addr: own(event.local_addr),
+            local: end(event.local_addr, event.local_port),
+            remote: end(event.remote_addr, event.remote_port),
+            socket_cookie: event.socket_cookie,
+            netns: event.netns,
+            ifname: own(event.ifname),
+            community_id: own(event.community_id),
+            pid: event.pid,
+            tid: event.tid,
+            uid: event.uid,
+            user: own(event.user),
+            comm: own(event.comm),
+            thread: own(event.thread),
+            exe: own(event.exe),
+            cmdline: own(event.cmdline),
+            start_ts: event.start_ts,
+            ppid: event.ppid,
+            parent_exe: own(event.parent_exe),
+            cgroup_path: own(event.cgroup_path),
+            latency_us: event.latency_us,
+            bytes_sent: event.bytes_sent,
+            bytes_received: event.bytes_received,
+            error: own(event.error),
+            count: event.count,
+            mono_offset_ns: event.mono_offset_ns,
+        }
+    }
+}
+
+/// The rows of a kind.
+pub(crate) fn of_kind(rows: &[EventRow], kind: Kind) -> Vec<&EventRow> {
+    rows.iter().filter(|row| row.kind == kind).collect()
+}
+
+/// The one row of a kind that process `pid` is the cause of.
+pub(crate) fn only(rows: &[EventRow], kind: Kind, pid: u32) -> anyhow::Result<&EventRow> {
+    let found: Vec<_> =
+        rows.iter().filter(|row| row.kind == kind && row.pid == Some(pid)).collect();
+    anyhow::ensure!(found.len() == 1, "{} rows {kind} of process {pid}: {found:#?}", found.len());
+    Ok(found[0])
+}
