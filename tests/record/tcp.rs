@@ -103,9 +103,10 @@ fn worker() -> Result<()> {
     let local: SocketAddr = client.value("local")?;
     ensure!(client.value::<u64>("received")? == 10);
     let master_pid = master.pid();
+    // They are still there when their events are read.
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
     client.finish()?;
     master.finish()?;
-    let (_, rows) = recording.finish()?.events("ev.parquet")?;
     let accept = only(&rows, Kind::TcpAccept, master_pid)?;
     let owner = only(&rows, Kind::Owner, worker)?;
     ensure!(owner.socket_cookie == accept.socket_cookie, "{owner:#?}");
@@ -122,8 +123,8 @@ fn thread_name() -> Result<()> {
     let mut program = Program::start(&["tcp-thread", &listener.local_addr()?.to_string()])?;
     let tid: u32 = program.value("tid")?;
     let pid = program.pid();
-    program.finish()?;
     let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    program.finish()?;
     let connect = only(&rows, Kind::TcpConnect, pid)?;
     ensure!(connect.tid == Some(tid) && tid != pid, "{connect:#?}");
     ensure!(connect.thread.as_deref() == Some("a thread"), "{connect:#?}");
@@ -148,8 +149,8 @@ fn description() -> Result<()> {
     let _: SocketAddr = client.value("local")?;
     ensure!(client.value::<u64>("received")? == 0);
     let pid = client.pid();
-    client.finish()?;
     let finished = recording.finish()?;
+    client.finish()?;
     let (meta, rows) = finished.events("ev.parquet")?;
     let connect = only(&rows, Kind::TcpConnect, pid)?;
     let exe = std::env::current_exe()?.canonicalize()?;
