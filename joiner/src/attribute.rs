@@ -97,7 +97,8 @@ impl Matcher {
         }
         let end = End {
             entries,
-            attempts: self.syns.attempts(role.key),
+            key: role.key,
+            syns: &self.syns,
             own_syns: &self.own_syns,
             windows: self.windows,
             way: role.way,

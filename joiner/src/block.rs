@@ -86,6 +86,16 @@ pub fn first(bytes: &[u8], order: ByteOrder) -> Step<Block<'_>> {
     Step::Whole(Block { kind, bytes })
 }
 
+/// The block at the beginning of `bytes`, which are whole blocks that [`first`] has seen: its end is
+/// not looked at again, which would cost a cache line.
+#[inline]
+#[must_use]
+pub fn next_whole(bytes: &[u8], order: ByteOrder) -> Option<Block<'_>> {
+    let (&kind, rest) = bytes.split_first_chunk()?;
+    let length = order.u32(*rest.first_chunk()?);
+    Some(Block { kind: order.u32(kind), bytes: bytes.get(..length as usize)? })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -65,11 +65,10 @@ impl Chunk {
         let mut rest = self.bytes();
         std::iter::from_fn(move || {
             let (item, length) = match &*self.framing {
-                Framing::Pcapng(section) => match block::first(rest, section.order) {
-                    Step::Whole(block) => (read_block(&block, section), block.bytes.len()),
-                    // The chunk was cut at the edges of whole blocks.
-                    Step::Partial | Step::Damaged(_) => return None,
-                },
+                Framing::Pcapng(section) => {
+                    let block = block::next_whole(rest, section.order)?;
+                    (read_block(&block, section), block.bytes.len())
+                }
                 Framing::Legacy(legacy) => match legacy.first(rest) {
                     Step::Whole(record) => (Item::Record(record, legacy.link), record.bytes.len()),
                     Step::Partial | Step::Damaged(_) => return None,

@@ -2,8 +2,7 @@
 //! their times alone do not: retransmitted SYNs share a sequence number, a new number is a new
 //! connection.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use schema::flow::Way;
 use schema::{FiveTuple, FlowKey};
 

@@ -2,16 +2,16 @@
 //! conversations that fit; the first rule that finds any decides, and if they belong to different
 //! processes nobody is named.
 
-use schema::Proto;
 use schema::annotation::Rule;
 use schema::flow::Way;
+use schema::{FlowKey, Proto};
 
 use super::Windows;
 use super::own_syn::OwnSyns;
 use crate::decode::{Packet, Tcp};
 use crate::events::{ConversationId, IdentityId};
 use crate::index::Entry;
-use crate::syn::Attempt;
+use crate::syn::{Attempt, SynTable};
 
 /// What fits one end of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,9 @@ pub(super) enum Fit {
 pub(super) struct End<'a> {
     /// Conversations that are local to this end, by start; not empty.
     pub(super) entries: &'a [Entry],
-    /// The flow's connection attempts.
-    pub(super) attempts: &'a [Attempt],
+    /// The flow, and the connection attempts it may have.
+    pub(super) key: &'a FlowKey,
+    pub(super) syns: &'a SynTable,
     pub(super) own_syns: &'a OwnSyns,
     pub(super) windows: Windows,
     /// The way the packet goes.
@@ -39,7 +40,13 @@ pub(super) struct End<'a> {
     pub(super) sent: bool,
 }
 
-impl End<'_> {
+impl<'a> End<'a> {
+    /// The flow's connection attempts. Looked up where they matter: most packets lie within one life,
+    /// which decides alone.
+    fn attempts(&self) -> &'a [Attempt] {
+        self.syns.attempts(self.key)
+    }
+
     /// Applies the rules in order of certainty.
     pub(super) fn settle(
         &self,
@@ -63,7 +70,7 @@ impl End<'_> {
         }
         match &packet.tcp {
             // A SYN of another attempt than those of the lives around it belongs to none of them.
-            Some(tcp) if is_syn(tcp) && !self.attempts.is_empty() => {}
+            Some(tcp) if is_syn(tcp) && !self.attempts().is_empty() => {}
             Some(tcp) => {
                 self.early_tcp(tcp, time_ns, &mut choice);
                 if choice.fit == Fit::Nobody {
@@ -101,7 +108,7 @@ impl End<'_> {
                     attempt.opener != self.way && attempt.is_acked_by(tcp.ack)
                 }
         };
-        (is_syn(tcp) || is_syn_ack(tcp)).then(|| self.attempts.iter().rposition(is_it)).flatten()
+        (is_syn(tcp) || is_syn_ack(tcp)).then(|| self.attempts().iter().rposition(is_it)).flatten()
     }
 
     /// A packet of the handshake belongs to the conversation that began with this attempt.
@@ -129,7 +136,7 @@ impl End<'_> {
     {
         let begun = self.entries.partition_point(|entry| entry.start_ns <= time_ns);
         for entry in self.next_lives(begun) {
-            let fits = match self.own_syns.of(entry.conversation).map(|own| &self.attempts[own]) {
+            let fits = match self.own_syns.of(entry.conversation).map(|own| &self.attempts()[own]) {
                 Some(own) if own.first_ns > time_ns => false,
                 Some(own) if own.opener == self.way => true,
                 // The other way, everything before the SYN-ACK is the old socket's.
@@ -184,7 +191,7 @@ impl End<'_> {
     {
         let not_superseded = |entry: &Entry| {
             let own = self.own_syns.of(entry.conversation);
-            let newer = self.attempts.iter().enumerate().rev().find(|(position, attempt)| {
+            let newer = self.attempts().iter().enumerate().rev().find(|(position, attempt)| {
                 attempt.first_ns <= time_ns
                     && match own {
                         Some(own) => *position > own,
