@@ -28,11 +28,19 @@ impl Destination {
         if target.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        let mut partial = OsString::from(target);
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
+        let target = resolve(target);
+        let partial = partial_of(&target);
         let file = File::create(&partial)?;
-        Ok(Self { file, target: target.to_owned(), partial: Some(partial) })
+        Ok(Self { file, target, partial: Some(partial) })
+    }
+
+    /// Whether writing to `target` would destroy `input`: under the final name, or under the one
+    /// that is used until then.
+    #[must_use]
+    pub fn would_destroy(target: &Path, input: &Path) -> bool {
+        let target = resolve(target);
+        let is_input = |place: &Path| matches!((fs::canonicalize(place), fs::canonicalize(input)), (Ok(a), Ok(b)) if a == b);
+        is_input(&target) || is_input(&partial_of(&target))
     }
 
     /// Where to write.
@@ -53,6 +61,18 @@ impl Destination {
         self.partial = None;
         Ok(())
     }
+}
+
+/// The file behind a symbolic link: the link stays, and so does `/dev/stdout` where a shell has put
+/// a file behind it.
+fn resolve(target: &Path) -> PathBuf {
+    fs::canonicalize(target).unwrap_or_else(|_| target.to_owned())
+}
+
+fn partial_of(target: &Path) -> PathBuf {
+    let mut partial = OsString::from(target);
+    partial.push(".partial");
+    partial.into()
 }
 
 impl Drop for Destination {
@@ -82,5 +102,34 @@ mod tests {
         assert!(!target.exists());
         destination.finish().expect("renamed");
         assert_eq!((fs::read(&target).expect("read"), list()), (b"x".to_vec(), 1));
+    }
+    #[test]
+    fn inputs_are_safe_under_either_name_and_behind_links() {
+        let folder = tempfile::tempdir().expect("folder");
+        let place = |name: &str| folder.path().join(name);
+        for name in ["in", "out.partial"] {
+            fs::write(place(name), b"x").expect("written");
+        }
+        fs::create_dir(place("sub")).expect("folder");
+        let would_destroy =
+            |target: &str, input: &str| Destination::would_destroy(&place(target), &place(input));
+        assert!(would_destroy("sub/../in", "in"));
+        assert!(would_destroy("out", "out.partial"));
+        assert!(!would_destroy("out", "in"));
+        assert!(!would_destroy("out", "not there"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (link, file) = (folder.path().join("link"), folder.path().join("file"));
+        fs::write(&file, b"old").expect("written");
+        std::os::unix::fs::symlink("file", &link).expect("linked");
+        let destination = Destination::create(&link).expect("created");
+        destination.file().write_all(b"new").expect("written");
+        destination.finish().expect("renamed");
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        assert_eq!(fs::read(&file).expect("read"), b"new");
     }
 }

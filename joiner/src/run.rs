@@ -33,11 +33,18 @@ pub enum RunError {
         /// What is wrong.
         source: ScanError,
     },
-    /// The capture would be overwritten.
-    #[error("the output {} is the capture itself; give another name with -o", path.display())]
-    SameFile {
-        /// The file.
+    /// An input would be overwritten.
+    #[error(
+        "{}: writing {} would overwrite this {input}; give another name with -o",
+        path.display(), output.display()
+    )]
+    WouldDestroy {
+        /// What it is.
+        input: &'static str,
+        /// The input.
         path: PathBuf,
+        /// The output.
+        output: PathBuf,
     },
     /// The output can't be created or renamed.
     #[error("cannot write {}: {source}; choose another place with -o", path.display())]
@@ -62,16 +69,14 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
     let begin = Instant::now();
     let path = &config.capture;
     let capture_error = |source: ScanError| RunError::Capture { path: path.clone(), source };
-    let open = || File::open(path).map_err(|error| capture_error(error.into()));
+    let open = || open_twice(path).map_err(|error| capture_error(error.into()));
     let pass_error = |error: PipelineError| match error {
         PipelineError::Scan(source) => capture_error(source),
         other => RunError::Pipeline(other),
     };
     let capture = open()?;
     let bytes_in = capture.metadata().map_err(|error| capture_error(error.into()))?.len();
-    if is_same_file(path, &config.output) {
-        return Err(RunError::SameFile { path: path.clone() });
-    }
+    protect_inputs(config)?;
     let output_error = |source: io::Error| RunError::Output { path: config.output.clone(), source };
     let destination = Destination::create(&config.output).map_err(output_error)?;
 
@@ -110,8 +115,28 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
     })
 }
 
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
+/// Both passes read the capture from its beginning, which a pipe does not allow; without a writer
+/// opening one would wait for ever.
+fn open_twice(path: &Path) -> io::Result<File> {
+    let found = fs::metadata(path)?;
+    if found.is_file() || found.is_dir() {
+        // Of a folder the system tells that it is one.
+        return File::open(path);
+    }
+    Err(io::Error::other("it is read twice, and this is no ordinary file; save it to one first"))
+}
+
+/// An output that takes the place of an input would end with neither.
+fn protect_inputs(config: &Config) -> Result<(), RunError> {
+    let capture = ("capture", &config.capture);
+    let inputs = config.events.iter().map(|events| ("event file", events));
+    for (input, path) in std::iter::once(capture).chain(inputs) {
+        if Destination::would_destroy(&config.output, path) {
+            let (path, output) = (path.clone(), config.output.clone());
+            return Err(RunError::WouldDestroy { input, path, output });
+        }
+    }
+    Ok(())
 }
 
 /// Shown on a terminal only; counts both passes.

@@ -70,12 +70,43 @@ fn what_is_no_capture_or_no_recording_is_refused() {
 }
 
 #[test]
-fn the_capture_is_never_overwritten() {
+fn no_input_is_ever_overwritten() {
     let folder = scene();
-    put(&folder, "in.pcapng", &pcapng(false, &[]));
+    let capture = pcapng(false, &[]);
+    // What a recording that was cut off leaves behind has the name that a join writes under first.
+    for (output, input) in [
+        ("./in.pcapng", "in.pcapng: writing ./in.pcapng would overwrite this capture"),
+        ("ev.parquet", "ev.parquet: writing ev.parquet would overwrite this event file"),
+        ("sub/../in.pcapng", "in.pcapng: writing sub/../in.pcapng would overwrite this capture"),
+    ] {
+        put(&folder, "in.pcapng", &capture);
+        fs::create_dir_all(folder.path().join("sub")).expect("folder");
+        assert_eq!(
+            refused(&folder, &["in.pcapng", "ev.parquet", "-o", output]),
+            format!("ebpfjoin: {input}; give another name with -o")
+        );
+    }
+    put(&folder, "out.pcapng.partial", &capture);
     assert_eq!(
-        refused(&folder, &["in.pcapng", "ev.parquet", "-o", "./in.pcapng"]),
-        "ebpfjoin: the output in.pcapng is the capture itself; give another name with -o"
+        refused(&folder, &["out.pcapng.partial", "ev.parquet", "-o", "out.pcapng"]),
+        "ebpfjoin: out.pcapng.partial: writing out.pcapng would overwrite this capture; give \
+         another name with -o"
+    );
+    for name in ["in.pcapng", "out.pcapng.partial"] {
+        assert_eq!(fs::read(folder.path().join(name)).expect("still there"), capture);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_not_waited_for() {
+    let folder = scene();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status();
+    assert!(made.expect("mkfifo runs").success());
+    assert_eq!(
+        refused(&folder, &["pipe", "ev.parquet", "-o", "out.pcapng"]),
+        "ebpfjoin: pipe: cannot read: it is read twice, and this is no ordinary file; save it to \
+         one first"
     );
 }
 
