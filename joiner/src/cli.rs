@@ -22,6 +22,10 @@ Exit codes:
   1  an error; or the capture is cut, and what was whole of it was enriched
   2  wrong usage";
 
+/// Most worker threads: each keeps some 10 MB of the capture in flight, and more of them than that
+/// wait for the one that reads.
+const MAX_THREADS: u16 = 256;
+
 /// Names, for every packet of a capture, the process that sent it and the one that received it.
 #[derive(Debug, Parser)]
 #[command(name = "ebpfjoin", version, after_help = EXAMPLES)]
@@ -74,8 +78,8 @@ pub struct JoinArgs {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     after: Duration,
     /// Worker threads; as many as there are processors if not given
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_THREADS)))]
+    threads: Option<u16>,
     /// Print neither progress nor summary
     #[arg(short, long)]
     quiet: bool,
@@ -137,7 +141,10 @@ impl JoinArgs {
             (false, true) => Report::Quiet,
             (false, false) => Report::Table,
         };
-        let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let threads = self.threads.map(usize::from).unwrap_or_else(|| {
+            let processors = std::thread::available_parallelism();
+            processors.map_or(1, NonZeroUsize::get).min(MAX_THREADS.into())
+        });
         let config = Config {
             // Required, so they are there.
             capture: self.capture.unwrap_or_default(),
@@ -150,7 +157,8 @@ impl JoinArgs {
                 after_ns: nanoseconds(self.after),
                 ..Windows::default()
             },
-            threads: self.threads.unwrap_or(processors),
+            // At least one was typed or counted.
+            threads: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
             progress: !self.quiet,
         };
         Task::Join(Box::new(config), report)
@@ -187,6 +195,14 @@ mod tests {
         assert!(config.style.pid_option);
         for line in ["ebpfjoin", "ebpfjoin a.pcap", "ebpfjoin a.pcap b -o", "ebpfjoin a b"] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn threads_are_as_many_as_can_be_used() {
+        for (threads, fits) in [("0", false), ("1", true), ("256", true), ("257", false)] {
+            let line = format!("ebpfjoin a b -o d --threads {threads}");
+            assert_eq!(parse(&line).is_ok(), fits, "{threads}");
         }
     }
 

@@ -19,19 +19,49 @@ pub enum Form {
     Full,
 }
 
-/// What was last said of each flow and direction.
+/// Flows and directions that a generation of [`Said`] holds: as many as fit into 2^22 places of a
+/// table that is seven eighths full, 140 MB. A capture of a port scan has more flows than any memory
+/// holds.
+const GENERATION: usize = 7 << 19;
+
+/// Decides the form of every packet by what was said before it.
 #[derive(Debug)]
 pub struct Sequencer {
     detail: Detail,
-    /// By fingerprint. 32 bytes a flow and direction.
-    said: HashMap<u64, Verdict>,
+    said: Said,
+}
+
+/// What was last said of each flow and direction, by fingerprint. Once a generation is full it
+/// becomes the old one, and the one before it is forgotten: of a flow so long silent all is said
+/// once more.
+#[derive(Debug)]
+struct Said {
+    young: HashMap<u64, Verdict>,
+    old: HashMap<u64, Verdict>,
+    limit: usize,
+}
+
+impl Said {
+    fn new(limit: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), limit }
+    }
+
+    /// Remembers `verdict`; what was remembered until now.
+    fn replace(&mut self, flow: u64, verdict: Verdict) -> Option<Verdict> {
+        let before = self.young.insert(flow, verdict).or_else(|| self.old.get(&flow).copied());
+        if self.young.len() >= self.limit {
+            std::mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
+        }
+        before
+    }
 }
 
 impl Sequencer {
     /// Nothing was said yet.
     #[must_use]
     pub fn new(detail: Detail) -> Self {
-        Self { detail, said: HashMap::new() }
+        Self { detail, said: Said::new(GENERATION) }
     }
 
     /// What to write on the next packet.
@@ -48,7 +78,7 @@ impl Sequencer {
             Detail::Full => return Form::Full,
             Detail::Auto | Detail::Brief | Detail::First => {}
         }
-        let before = self.said.insert(flow, packet.verdict);
+        let before = self.said.replace(flow, packet.verdict);
         let is_new = before.is_none_or(|before| !before.agrees(&packet.verdict));
         match (is_new, packet.verdict.is_named()) {
             (true, false) => Form::Full,
@@ -107,5 +137,17 @@ mod tests {
         assert_eq!(forms(Detail::First, &packets), "F-F-FF-F");
         assert_eq!(forms(Detail::Full, &packets), "FFFFFFFF");
         assert_eq!(forms(Detail::None, &packets), "--------");
+    }
+    #[test]
+    fn of_a_flow_that_was_long_silent_all_is_said_once_more() {
+        let mut sequencer = Sequencer { detail: Detail::Auto, said: Said::new(4) };
+        let mut form = |flow| sequencer.form(&packet(flow, Some(7), Match::EXACT));
+        assert_eq!(form(0), Form::Full);
+        for flow in 1..100 {
+            assert_eq!(form(flow), Form::Full);
+            assert_eq!(form(0), Form::Brief, "seen between all others, it is never forgotten");
+        }
+        assert_eq!(form(1), Form::Full);
+        assert!(sequencer.said.young.len() + sequencer.said.old.len() <= 8);
     }
 }
