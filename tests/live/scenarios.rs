@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::record::{Joined, Recording};
-use crate::traffic::Program;
+use crate::join::{Joined, join, record};
+use crate::live::Scenario;
+use crate::program::Program;
 use crate::wire::{Packet, packets, tshark};
 
-type Scenario = fn() -> Result<()>;
-
 /// Every scenario, by the name that the test runner shows.
-pub(crate) const ALL: &[(&str, Scenario)] = &[
+pub(crate) const ALL: &[Scenario] = &[
     ("tcp_v4_names_both_ends_from_the_syn_on", || tcp("127.0.0.1:0")),
     ("tcp_v6_names_both_ends_from_the_syn_on", || tcp("[::1]:0")),
     ("a_dual_stack_server_is_named_for_v4_clients", dual_stack),
@@ -44,10 +43,10 @@ fn check_ends(flow: &[Packet], client: (u16, u32), server: (u16, u32)) -> Result
 
 /// One TCP connection from start to end; the recording must be running.
 fn converse(server: &str, client_addr: impl Fn(SocketAddr) -> SocketAddr) -> Result<Talk> {
-    let mut server = Program::start("tcp-server", &[server])?;
-    let addr: SocketAddr = server.say("listening")?;
-    let mut client = Program::start("tcp-client", &[&client_addr(addr).to_string()])?;
-    let local: SocketAddr = client.say("local")?;
+    let mut server = Program::start(&["tcp-server", server])?;
+    let addr: SocketAddr = server.value("listening")?;
+    let mut client = Program::start(&["tcp-client", &client_addr(addr).to_string()])?;
+    let local: SocketAddr = client.value("local")?;
     let talk = Talk { client: (local.port(), client.pid()), server: (addr.port(), server.pid()) };
     client.finish()?;
     server.finish()?;
@@ -73,9 +72,9 @@ impl Talk {
 }
 
 fn tcp(server: &str) -> Result<()> {
-    let recording = Recording::start("tcp")?;
+    let recording = record("tcp")?;
     let talk = converse(server, |addr| addr)?;
-    let joined = recording.finish()?;
+    let joined = join(recording)?;
     let flow = talk.check(&joined)?;
     ensure!(flow[0].src_match == "exact", "the SYN's sender was known before it left: {flow:?}");
     ensure!(flow[0].event == "tcp_connect", "{:?}", flow[0]);
@@ -84,36 +83,36 @@ fn tcp(server: &str) -> Result<()> {
 }
 
 fn dual_stack() -> Result<()> {
-    let recording = Recording::start("tcp")?;
+    let recording = record("tcp")?;
     let talk = converse("[::]:0", |addr| ([127, 0, 0, 1], addr.port()).into())?;
-    talk.check(&recording.finish()?)?;
+    talk.check(&join(recording)?)?;
     Ok(())
 }
 
 fn worker() -> Result<()> {
-    let recording = Recording::start("tcp")?;
-    let mut master = Program::start("tcp-master", &["127.0.0.1:0"])?;
-    let addr: SocketAddr = master.say("listening")?;
-    let worker: u32 = master.say("worker")?;
+    let recording = record("tcp")?;
+    let mut master = Program::start(&["tcp-master", "127.0.0.1:0"])?;
+    let addr: SocketAddr = master.value("listening")?;
+    let worker: u32 = master.value("worker")?;
     ensure!(worker != master.pid(), "the worker is a process of its own");
-    let mut client = Program::start("tcp-client", &[&addr.to_string()])?;
-    let local: SocketAddr = client.say("local")?;
+    let mut client = Program::start(&["tcp-client", &addr.to_string()])?;
+    let local: SocketAddr = client.value("local")?;
     let talk = Talk { client: (local.port(), client.pid()), server: (addr.port(), worker) };
     client.finish()?;
     master.finish()?;
-    talk.check(&recording.finish()?)?;
+    talk.check(&join(recording)?)?;
     Ok(())
 }
 
 fn refused() -> Result<()> {
-    let recording = Recording::start("tcp")?;
+    let recording = record("tcp")?;
     // A port that was free a moment ago, and that nobody listens on now.
     let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let mut client = Program::start("tcp-refused", &["127.0.0.1:0", &free.to_string()])?;
-    let local: SocketAddr = client.say("local")?;
+    let mut client = Program::start(&["tcp-refused", "127.0.0.1:0", &free.to_string()])?;
+    let local: SocketAddr = client.value("local")?;
     let pid = client.pid();
     client.finish()?;
-    let joined = recording.finish()?;
+    let joined = join(recording)?;
     let flow = between(&packets(&joined)?, local.port(), free.port());
     let [syn, reset] = &flow[..] else { anyhow::bail!("not a SYN and a RST: {flow:?}") };
     ensure!((syn.src_pid, syn.dst_pid) == (Some(pid), None), "{syn:?}");
@@ -128,27 +127,27 @@ fn refused() -> Result<()> {
 }
 
 fn udp(server: &str, role: &str) -> Result<()> {
-    let recording = Recording::start("udp")?;
-    let mut server = Program::start("udp-server", &[server])?;
-    let mut addr: SocketAddr = server.say("listening")?;
+    let recording = record("udp")?;
+    let mut server = Program::start(&["udp-server", server])?;
+    let mut addr: SocketAddr = server.value("listening")?;
     if addr.ip().is_unspecified() {
         addr.set_ip([127, 0, 0, 1].into());
     }
-    let mut client = Program::start(role, &[&addr.to_string()])?;
-    let port: u16 = client.say("port")?;
+    let mut client = Program::start(&[role, &addr.to_string()])?;
+    let port: u16 = client.value("port")?;
     let ends = ((port, client.pid()), (addr.port(), server.pid()));
     client.finish()?;
     server.finish()?;
-    let joined = recording.finish()?;
+    let joined = join(recording)?;
     let flow = between(&packets(&joined)?, port, addr.port());
     ensure!(flow.len() == 6, "three datagrams each way: {flow:?}");
     check_ends(&flow, ends.0, ends.1)
 }
 
 fn filters() -> Result<()> {
-    let recording = Recording::start("tcp")?;
+    let recording = record("tcp")?;
     let talk = converse("127.0.0.1:0", |addr| addr)?;
-    let joined = recording.finish()?;
+    let joined = join(recording)?;
     let flow = talk.check(&joined)?;
     let sent = flow.iter().filter(|packet| packet.src_port == talk.client.0).count();
     let comm = &flow[0].src_comm;

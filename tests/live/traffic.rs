@@ -1,84 +1,26 @@
 //! Programs that talk: small servers and clients that say on standard output who they are and
 //! which addresses their sockets have. Every role does a bounded amount of work and ends.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::program::{PATIENCE, PLAY};
 
 /// What a client sends and a server echoes, three times.
 const MESSAGE: &[u8] = &[b'x'; 1000];
 const MESSAGES: usize = 3;
 
-/// Nothing here takes longer on an idle machine by a factor of a hundred.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A traffic program, seen from the test.
-pub(crate) struct Program {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-    stdin: Option<ChildStdin>,
-}
-
-impl Program {
-    /// Starts `role` with `args`.
-    pub(crate) fn start(role: &str, args: &[&str]) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["traffic", role])
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {role}"))?;
-        let lines = BufReader::new(child.stdout.take().context("no standard output")?);
-        let stdin = child.stdin.take();
-        Ok(Self { child, lines, stdin })
-    }
-
-    /// The program's own pid.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// The value of the next line, which must be `key value`.
-    pub(crate) fn say<T: std::str::FromStr>(&mut self, key: &str) -> Result<T> {
-        let mut line = String::new();
-        self.lines.read_line(&mut line)?;
-        let value = line.trim_end().strip_prefix(key).map(str::trim);
-        value
-            .and_then(|value| value.parse().ok())
-            .with_context(|| format!("expected `{key} …`, the program said `{}`", line.trim_end()))
-    }
-
-    /// Lets the program go on, and waits for its good end.
-    pub(crate) fn finish(mut self) -> Result<()> {
-        drop(self.stdin.take());
-        let mut rest = String::new();
-        self.lines.read_to_string(&mut rest)?;
-        let status = self.child.wait()?;
-        ensure!(status.success(), "a traffic program failed: {status}; it said `{rest}`");
-        Ok(())
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // After `finish` there is nothing left to kill, and the error says only that.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Runs one role in this process.
-pub(crate) fn play(args: Vec<String>) -> ExitCode {
-    match perform(&args) {
+/// Plays a role in this process.
+pub(crate) fn play(args: &[String]) -> ExitCode {
+    match perform(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("traffic {args:?}: {error:#}");
+            eprintln!("{args:?}: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -125,7 +67,7 @@ fn serve_tcp(listener: &TcpListener) -> Result<()> {
 fn master(listener: &TcpListener) -> Result<()> {
     let inherited = OwnedFd::from(listener.try_clone()?);
     let mut worker = Command::new(std::env::current_exe()?)
-        .args(["traffic", "tcp-worker"])
+        .args([PLAY, "tcp-worker"])
         .stdin(Stdio::from(inherited))
         .spawn()?;
     println!("worker {}", worker.id());

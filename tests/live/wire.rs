@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::record::Joined;
+use crate::join::Joined;
 
 /// One packet, as tshark dissects it and our plugin reads its comment. A field that the packet
 /// does not have is empty.
