@@ -138,26 +138,23 @@ local function parse(infos)
     return nil
 end
 
--- Keeps what a full comment says of a process, and adds it to a brief one. Only what belongs to
--- the process itself: how it was found is said of each packet anew.
+-- Keeps what the comment that introduces a process says, and adds it to the others. A comment that
+-- names the host introduces: what was known before is replaced (a process that executes another
+-- program keeps its number).
 local function fill(values, prefix, keys)
     local number = values[prefix .. "proc"]
     if not number then
         return
     end
     local known = processes[number]
-    if not known then
+    if not known or values[prefix .. "host"] then
         known = {}
         processes[number] = known
     end
-    -- A full comment names the host or the program; it replaces what was known (a process that
-    -- executes another program keeps its number).
-    local is_full = values[prefix .. "exe"] or values[prefix .. "host"]
     for _, key in ipairs(keys) do
         local name = prefix .. key[1]
-        if is_full then
-            known[key[1]] = values[name]
-        elseif values[name] == nil and key[1] ~= "tid" then
+        if key[1] ~= "tid" then
+            known[key[1]] = values[name] or known[key[1]]
             values[name] = known[key[1]]
         end
     end

@@ -115,7 +115,11 @@ fn write_events(path: &Path, flows: usize, packets: usize) {
         let (far, port) = ends(flow);
         let far = std::net::Ipv4Addr::from(far).to_string();
         let process = flow % PROCESSES;
-        let (comm, exe) = (format!("worker-{process}"), format!("/usr/bin/worker-{process}"));
+        let (comm, exe) = [
+            ("nginx", "/usr/sbin/nginx"),
+            ("postgres", "/usr/lib/postgresql/15/bin/postgres"),
+            ("curl", "/usr/bin/curl"),
+        ][process % 3];
         let event = Event {
             host: "bench",
             source: "probe",
@@ -131,9 +135,9 @@ fn write_events(path: &Path, flows: usize, packets: usize) {
             uid: Some(1000),
             gid: Some(1000),
             user: Some("ana"),
-            comm: Some(&comm),
-            exe: Some(&exe),
-            cmdline: Some(&exe),
+            comm: Some(comm),
+            exe: Some(exe),
+            cmdline: Some(exe),
             start_ts: Some(1),
             ppid: Some(1),
             parent_comm: Some("systemd"),

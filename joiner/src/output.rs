@@ -160,9 +160,10 @@ impl Worker {
         let text = &mut self.text;
         match form {
             Form::Nothing => Added::default(),
-            Form::Full => {
+            Form::Full { introduce_src, introduce_dst } => {
                 text.clear();
-                renderer.full(&packet.verdict, packet.time_ns, text);
+                let introduce = [*introduce_src, *introduce_dst];
+                renderer.full(&packet.verdict, packet.time_ns, introduce, text);
                 self.full = build(renderer, &packet.verdict, text, style, order);
                 self.full.added()
             }

@@ -1,5 +1,6 @@
-//! Verdicts to the text of a comment. The full form says all that is known and stands on the first
-//! packet of a flow and direction; the brief form names the process and refers to the full one.
+//! Verdicts to the text of a comment. The full form stands on the first packet of a flow and
+//! direction; the brief form names the process and refers to the full one by its number. Where a
+//! process stands in the file for the first time it is introduced with all that is known of it.
 
 use std::borrow::Cow;
 
@@ -7,7 +8,7 @@ use schema::Kind;
 use schema::annotation::{Annotation, Match, Process, Reason, Rule, Side};
 
 use crate::attribute::{SideVerdict, Verdict};
-use crate::events::{ConversationId, IdentityId, Recordings, TextId};
+use crate::events::{ConversationId, HostId, Identity, IdentityId, Recordings, TextId};
 
 /// Renders verdicts about packets of one capture.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +23,13 @@ impl<'a> Renderer<'a> {
         Self { recordings }
     }
 
-    /// Appends the full form for a packet seen at `time_ns`.
-    pub fn full(&self, verdict: &Verdict, time_ns: i64, out: &mut String) {
+    /// Appends the full form for a packet seen at `time_ns`; `introduce` tells for source and
+    /// destination whether to say all that is known.
+    pub fn full(&self, verdict: &Verdict, time_ns: i64, introduce: [bool; 2], out: &mut String) {
+        let [introduce_src, introduce_dst] = introduce;
         let mut annotation = Annotation {
-            src: self.full_side(&verdict.src),
-            dst: self.full_side(&verdict.dst),
+            src: self.full_side(&verdict.src, introduce_src),
+            dst: self.full_side(&verdict.dst, introduce_dst),
             ..Annotation::default()
         };
         let settled = [verdict.src, verdict.dst].into_iter().find_map(|side| match side {
@@ -78,7 +81,7 @@ impl<'a> Renderer<'a> {
         life.tid.filter(|_| life.owner == Some(owner))
     }
 
-    fn full_side(&self, side: &SideVerdict) -> Side<'a> {
+    fn full_side(&self, side: &SideVerdict, introduce: bool) -> Side<'a> {
         let (conversation, owner, found) = match *side {
             SideVerdict::Named { conversation, owner, found } => (conversation, owner, found),
             SideVerdict::Unnamed(reason) => {
@@ -86,28 +89,40 @@ impl<'a> Renderer<'a> {
             }
         };
         let identity = self.recordings.identity(owner);
-        let life = self.recordings.life(self.recordings.conversation(conversation).life);
-        let process = Process {
-            pid: Some(identity.pid),
+        let mut process = Process {
             tid: self.thread(conversation, owner).filter(|&tid| tid != identity.pid),
-            comm: self.text(identity.comm),
             exe: self.text(identity.exe),
-            cmdline: self.text(identity.cmdline),
             uid: identity.uid,
-            gid: identity.gid,
             user: self.text(identity.user),
-            ppid: identity.ppid,
-            pcomm: self.text(identity.parent_comm),
-            pexe: self.text(identity.parent_exe),
             container_id: self.text(identity.container_id),
-            container_name: self.text(identity.container_name),
             image: self.text(identity.container_image),
-            pod: self.text(identity.pod),
-            netns: life.netns,
-            host: self.host(identity.host),
-            proc: Some(identity.proc),
+            ..self.brief_process(identity)
         };
+        if introduce {
+            let life = self.recordings.life(self.recordings.conversation(conversation).life);
+            process = Process {
+                cmdline: self.text(identity.cmdline),
+                gid: identity.gid,
+                ppid: identity.ppid,
+                pcomm: self.text(identity.parent_comm),
+                pexe: self.text(identity.parent_exe),
+                netns: life.netns,
+                host: self.host(identity.host),
+                ..process
+            };
+        }
         Side { process, found: Some(found), ..Side::default() }
+    }
+
+    fn brief_process(&self, identity: &Identity) -> Process<'a> {
+        Process {
+            pid: Some(identity.pid),
+            comm: self.text(identity.comm),
+            container_name: self.text(identity.container_name),
+            pod: self.text(identity.pod),
+            proc: Some(identity.proc),
+            ..Process::default()
+        }
     }
 
     fn brief_side(&self, side: &SideVerdict) -> Side<'a> {
@@ -118,15 +133,7 @@ impl<'a> Renderer<'a> {
                 return Side { none, ..Side::default() };
             }
         };
-        let identity = self.recordings.identity(owner);
-        let process = Process {
-            pid: Some(identity.pid),
-            comm: self.text(identity.comm),
-            container_name: self.text(identity.container_name),
-            pod: self.text(identity.pod),
-            proc: Some(identity.proc),
-            ..Process::default()
-        };
+        let process = self.brief_process(self.recordings.identity(owner));
         let found = Some(found).filter(|&found| found != Match::EXACT);
         Side { process, found, ..Side::default() }
     }
@@ -135,7 +142,7 @@ impl<'a> Renderer<'a> {
         self.recordings.texts.get(id).filter(|text| !text.is_empty()).map(Cow::Borrowed)
     }
 
-    fn host(&self, id: crate::events::HostId) -> Option<Cow<'a, str>> {
+    fn host(&self, id: HostId) -> Option<Cow<'a, str>> {
         let host = self.recordings.hosts.get(usize::from(id.0))?;
         (!host.name.is_empty()).then_some(Cow::Borrowed(host.name.as_str()))
     }

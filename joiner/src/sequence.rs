@@ -1,10 +1,11 @@
 //! Second stage, the only one that goes packet by packet through the whole capture in order: which
 //! packet is the first of its flow and direction, and which only repeats what was said before.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
-use crate::attribute::Verdict;
+use crate::attribute::{SideVerdict, Verdict};
 use crate::config::Detail;
+use crate::events::IdentityId;
 use crate::examine::Examined;
 use schema::annotation::Reason;
 
@@ -13,10 +14,16 @@ use schema::annotation::Reason;
 pub enum Form {
     /// Nothing.
     Nothing,
-    /// The process, referring to the full form.
+    /// The processes, referring to what was said before.
     Brief,
-    /// All that is known.
-    Full,
+    /// The processes and how they were found.
+    Full {
+        /// Whether the sender stands here for the first time in the file, with all that is known
+        /// of it: arguments and father need not be said with every flow.
+        introduce_src: bool,
+        /// The same of the receiver.
+        introduce_dst: bool,
+    },
 }
 
 /// Flows and directions that a generation of [`Said`] holds: as many as fit into 2^22 places of a
@@ -29,6 +36,8 @@ const GENERATION: usize = 7 << 19;
 pub struct Sequencer {
     detail: Detail,
     said: Said,
+    /// Processes that were introduced. As many as the recordings have.
+    introduced: HashSet<IdentityId>,
 }
 
 /// What was last said of each flow and direction, by fingerprint. Once a generation is full it
@@ -61,7 +70,12 @@ impl Sequencer {
     /// Nothing was said yet.
     #[must_use]
     pub fn new(detail: Detail) -> Self {
-        Self { detail, said: Said::new(GENERATION) }
+        Self::remembering(detail, GENERATION)
+    }
+
+    /// One that remembers so many flows and directions in a generation.
+    fn remembering(detail: Detail, limit: usize) -> Self {
+        Self { detail, said: Said::new(limit), introduced: HashSet::new() }
     }
 
     /// What to write on the next packet.
@@ -71,21 +85,35 @@ impl Sequencer {
             let is_ip = !matches!(packet.verdict, verdict if verdict == Verdict::none(Reason::NotIp)
                 || verdict == Verdict::none(Reason::NoTime)
                 || verdict == Verdict::none(Reason::Malformed));
-            return if is_ip && self.detail == Detail::Full { Form::Full } else { Form::Nothing };
+            let is_told = is_ip && self.detail == Detail::Full;
+            return if is_told { self.full(&packet.verdict) } else { Form::Nothing };
         };
         match self.detail {
             Detail::None => return Form::Nothing,
-            Detail::Full => return Form::Full,
+            Detail::Full => return self.full(&packet.verdict),
             Detail::Auto | Detail::Brief | Detail::First => {}
         }
         let before = self.said.replace(flow, packet.verdict);
         let is_new = before.is_none_or(|before| !before.agrees(&packet.verdict));
         match (is_new, packet.verdict.is_named()) {
-            (true, false) => Form::Full,
+            (true, false) => self.full(&packet.verdict),
             (false, false) => Form::Nothing,
-            (true, true) if self.detail != Detail::Brief => Form::Full,
+            (true, true) if self.detail != Detail::Brief => self.full(&packet.verdict),
             (_, true) if self.detail != Detail::First => Form::Brief,
             (_, true) => Form::Nothing,
+        }
+    }
+
+    fn full(&mut self, verdict: &Verdict) -> Form {
+        let mut introduce = |side: &SideVerdict| match side {
+            SideVerdict::Named { owner, .. } => {
+                self.detail == Detail::Full || self.introduced.insert(*owner)
+            }
+            SideVerdict::Unnamed(_) => false,
+        };
+        Form::Full {
+            introduce_src: introduce(&verdict.src),
+            introduce_dst: introduce(&verdict.dst),
         }
     }
 }
@@ -95,8 +123,7 @@ mod tests {
     use schema::annotation::Match;
 
     use super::*;
-    use crate::attribute::SideVerdict;
-    use crate::events::{ConversationId, IdentityId};
+    use crate::events::ConversationId;
 
     fn packet(flow: u64, owner: Option<u32>, found: Match) -> Examined {
         let unnamed = SideVerdict::Unnamed(Reason::Remote);
@@ -113,13 +140,14 @@ mod tests {
         let letter = |packet| match sequencer.form(packet) {
             Form::Nothing => '-',
             Form::Brief => 'b',
-            Form::Full => 'F',
+            Form::Full { introduce_src: true, .. } => 'I',
+            Form::Full { .. } => 'F',
         };
         packets.iter().map(letter).collect()
     }
 
     #[test]
-    fn the_full_form_stands_first_and_where_the_process_changes() {
+    fn the_full_form_stands_first_and_a_process_is_introduced_once() {
         let late = Match::direct(schema::annotation::Rule::Late);
         let packets = [
             packet(1, Some(7), Match::EXACT),
@@ -132,22 +160,26 @@ mod tests {
             packet(3, None, Match::EXACT),
             packet(1, None, Match::EXACT),
         ];
-        assert_eq!(forms(Detail::Auto, &packets), "FbFbFF-F");
+        assert_eq!(forms(Detail::Auto, &packets), "IbFbIF-F");
         assert_eq!(forms(Detail::Brief, &packets), "bbbbbF-F");
-        assert_eq!(forms(Detail::First, &packets), "F-F-FF-F");
-        assert_eq!(forms(Detail::Full, &packets), "FFFFFFFF");
+        assert_eq!(forms(Detail::First, &packets), "I-F-IF-F");
+        assert_eq!(forms(Detail::Full, &packets), "IIIIIFFF");
         assert_eq!(forms(Detail::None, &packets), "--------");
     }
+
     #[test]
     fn of_a_flow_that_was_long_silent_all_is_said_once_more() {
-        let mut sequencer = Sequencer { detail: Detail::Auto, said: Said::new(4) };
-        let mut form = |flow| sequencer.form(&packet(flow, Some(7), Match::EXACT));
-        assert_eq!(form(0), Form::Full);
+        let mut sequencer = Sequencer::remembering(Detail::Auto, 4);
+        let mut is_full = |flow| {
+            let form = sequencer.form(&packet(flow, Some(7), Match::EXACT));
+            matches!(form, Form::Full { .. })
+        };
+        assert!(is_full(0));
         for flow in 1..100 {
-            assert_eq!(form(flow), Form::Full);
-            assert_eq!(form(0), Form::Brief, "seen between all others, it is never forgotten");
+            assert!(is_full(flow));
+            assert!(!is_full(0), "seen between all others, it is never forgotten");
         }
-        assert_eq!(form(1), Form::Full);
+        assert!(is_full(1));
         assert!(sequencer.said.young.len() + sequencer.said.old.len() <= 8);
     }
 }

@@ -170,8 +170,8 @@ impl Memory {
 
     fn fill_process(&mut self, process: &mut Process<'_>) {
         let Some(number) = process.proc else { return };
-        // Only the full form names the host or the program.
-        if process.host.is_some() || process.exe.is_some() {
+        // Where a process is introduced, its host is named.
+        if process.host.is_some() {
             self.processes.insert(number, process.clone().into_owned());
         } else if let Some(known) = self.processes.get(&number) {
             *process = std::mem::take(process).or(known);
