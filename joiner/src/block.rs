@@ -8,6 +8,7 @@
 use schema::annotation::option::ByteOrder;
 
 pub mod interface;
+pub mod interfaces;
 pub mod legacy;
 pub mod packet;
 pub mod section;

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::block::interface::{self, Clock};
+use crate::block::interfaces::{Interfaces, MAX_INTERFACES};
 use crate::block::legacy::{self, Legacy, Record};
 use crate::block::packet::PacketBlock;
 use crate::block::section::{self, Section};
@@ -15,10 +16,6 @@ use crate::block::{
 };
 use crate::decode::LinkType;
 use crate::input::{Buffer, Pieces, Pool};
-
-/// Interfaces of one section that are kept track of. Real captures have up to a few hundred; a
-/// damaged one must not fill the memory.
-const MAX_INTERFACES: usize = 65_536;
 
 /// What the packets of a chunk are read with.
 #[derive(Clone, Debug)]
@@ -106,6 +103,8 @@ fn read_block<'a>(block: &Block<'a>, section: &Section) -> Item<'a> {
 pub struct Damage {
     /// Offset in the file of the first byte that was not understood.
     pub offset: u64,
+    /// Packets before it.
+    pub packets: u64,
     /// Half a sentence.
     pub what: String,
 }
@@ -139,6 +138,8 @@ pub struct Scanner<R> {
     carry: Vec<u8>,
     /// Offset of `carry` in the file.
     offset: u64,
+    /// Packets before `carry`.
+    packets: u64,
     /// What the next packet is read with; ahead of `framing` where no packet was seen since.
     current: Framing,
     framing: Arc<Framing>,
@@ -161,6 +162,7 @@ impl<R: Read> Scanner<R> {
             pieces,
             carry: vec![],
             offset: 0,
+            packets: 0,
             framing: Arc::new(current.clone()),
             current,
             is_stale: false,
@@ -200,7 +202,7 @@ impl<R: Read> Scanner<R> {
             } else {
                 if !carry.is_empty() {
                     let what = format!("cut off, {} bytes into a block", carry.len());
-                    self.damage = Some(Damage { offset: self.offset, what });
+                    self.stop(0, what);
                 }
                 self.carry = vec![];
                 return Ok(None);
@@ -236,7 +238,7 @@ impl<R: Read> Scanner<R> {
                 Step::Whole(block) => block,
                 Step::Partial => break,
                 Step::Damaged(what) => {
-                    self.damage = Some(Damage { offset: self.offset + at as u64, what });
+                    self.stop(at, what);
                     break;
                 }
             };
@@ -248,7 +250,7 @@ impl<R: Read> Scanner<R> {
                         (begin, has_packets) = (at, false);
                     }
                     if let Err(what) = self.describe(&block) {
-                        self.damage = Some(Damage { offset: self.offset + at as u64, what });
+                        self.stop(at, what);
                         break;
                     }
                 }
@@ -258,6 +260,7 @@ impl<R: Read> Scanner<R> {
                         self.is_stale = false;
                     }
                     has_packets = true;
+                    self.packets += 1;
                 }
                 _ => {}
             }
@@ -266,6 +269,12 @@ impl<R: Read> Scanner<R> {
         self.carry = if self.damage.is_some() { vec![] } else { bytes[at..].to_vec() };
         self.offset += at as u64;
         self.emit(&buffer, begin..at);
+    }
+
+    /// Nothing is read from byte `at` of the piece on.
+    fn stop(&mut self, at: usize, what: String) {
+        let offset = self.offset + at as u64;
+        self.damage = Some(Damage { offset, packets: self.packets, what });
     }
 
     fn emit(&mut self, buffer: &Arc<Buffer>, range: Range<usize>) {
@@ -287,12 +296,11 @@ impl<R: Read> Scanner<R> {
         if !current.is_known {
             return Ok(());
         }
-        if current.interfaces.len() == MAX_INTERFACES {
-            return Err(format!("more than {MAX_INTERFACES} interfaces in one section"));
-        }
         let interface = interface::parse(block, current.order)
             .ok_or_else(|| "an interface description that is too short".to_owned())?;
-        current.interfaces.push(interface);
+        if !current.interfaces.push(interface) {
+            return Err(format!("more than {MAX_INTERFACES} interfaces in one section"));
+        }
         self.is_stale = true;
         Ok(())
     }
@@ -317,9 +325,11 @@ fn recognise(bytes: &[u8]) -> Result<Framing, ScanError> {
     }
     let magic = bytes.get(8..).and_then(|rest| rest.first_chunk());
     match magic.and_then(|magic| section::order_of(*magic)) {
-        Some(order) if bytes.starts_with(&SECTION.to_le_bytes()) => {
-            Ok(Framing::Pcapng(Section { order, is_known: true, interfaces: vec![] }))
-        }
+        Some(order) if bytes.starts_with(&SECTION.to_le_bytes()) => Ok(Framing::Pcapng(Section {
+            order,
+            is_known: true,
+            interfaces: Interfaces::default(),
+        })),
         _ => Err(ScanError::NotACapture),
     }
 }

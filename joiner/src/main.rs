@@ -48,9 +48,11 @@ fn print_summary(summary: &joiner::summary::Summary, report: Report) {
 }
 
 fn end_of(capture: &dyn Display, damage: Option<&Damage>) -> Exit {
-    let Some(Damage { offset, what }) = damage else { return Exit::Success };
+    let Some(Damage { offset, packets, what }) = damage else { return Exit::Success };
+    let after = if *packets == 1 { "1 packet".to_owned() } else { format!("{packets} packets") };
     eprintln!(
-        "ebpfjoin: {capture}: damaged at byte {offset}: {what}; everything before it was dealt with"
+        "ebpfjoin: {capture}: damaged at byte {offset}, after {after}: {what}; everything before \
+         it was dealt with"
     );
     Exit::Failure
 }

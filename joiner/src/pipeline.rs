@@ -176,7 +176,7 @@ impl Pipeline {
             drop(rendered);
             totals.counts = sequence.join().map_err(|_| PipelineError::Worker)??;
             totals.damage = join(scan)?;
-            if let Some(Damage { offset: 0, what }) = totals.damage {
+            if let Some(Damage { offset: 0, what, .. }) = totals.damage {
                 return Err(ScanError::Damaged(what).into());
             }
             output.flush().map_err(PipelineError::Write)?;

@@ -174,7 +174,7 @@ impl Summary {
             "packets_per_s": self.packets_per_second(),
             "recordings": self.recordings.iter().map(recording).collect::<Vec<_>>(),
             "damage": self.damage.as_ref().map(|damage| {
-                json!({ "offset": damage.offset, "what": damage.what })
+                json!({ "offset": damage.offset, "packets": damage.packets, "what": damage.what })
             }),
         })
     }

@@ -142,10 +142,13 @@ fn a_cut_capture_gives_what_is_whole_and_says_where_it_was_cut() {
     put(&folder, "in.pcapng", &whole[..whole.len() - 30]);
     let message = failure(&ebpfjoin(folder.path(), &[JOIN, &["--quiet"]].concat()));
     let start = message.strip_prefix("ebpfjoin: in.pcapng: damaged at byte ").expect(&message);
-    let (offset, rest) = start.split_once(": ").expect(&message);
+    let (offset, rest) = start.split_once(", ").expect(&message);
     let offset: usize = offset.parse().expect("a number");
-    assert!(rest.starts_with("cut off, "), "{message}");
-    assert!(rest.ends_with("; everything before it was dealt with"), "{message}");
+    assert!(rest.starts_with("after 7 packets: cut off, "), "{message}");
+    assert!(
+        rest.ends_with(" bytes into a block; everything before it was dealt with"),
+        "{message}"
+    );
     let output = fs::read(folder.path().join("out.pcapng")).expect("the output is kept");
     assert_eq!(stripped(read(&output)), read(&whole[..offset]));
 }

@@ -15,6 +15,9 @@ const IF_NAME: u16 = 2;
 const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
 
+/// Bytes of a name that are kept: Linux allows 15, Windows' device paths have about 50.
+const MAX_NAME: usize = 256;
+
 /// The units of a timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
@@ -72,7 +75,7 @@ pub fn parse(block: &Block<'_>, order: ByteOrder) -> Option<Interface> {
     for option in Options::new(options, order).map_while(Result::ok) {
         match (option.code, option.value) {
             (IF_NAME, name) => {
-                let name = String::from_utf8_lossy(name);
+                let name = String::from_utf8_lossy(&name[..name.len().min(MAX_NAME)]);
                 interface.name = Some(name.trim_end_matches('\0').into());
             }
             (IF_TSRESOL, &[resolution, ..]) => interface.clock.resolution = resolution,

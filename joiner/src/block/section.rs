@@ -7,7 +7,7 @@
 use schema::annotation::option::ByteOrder;
 
 use super::Block;
-use super::interface::Interface;
+use super::interfaces::Interfaces;
 
 const MAGIC: u32 = 0x1a2b_3c4d;
 const MAJOR: u16 = 1;
@@ -20,7 +20,7 @@ pub struct Section {
     /// Whether it is of a version that is known; the packets of others are copied unread.
     pub is_known: bool,
     /// By interface id.
-    pub interfaces: Vec<Interface>,
+    pub interfaces: Interfaces,
 }
 
 /// The byte order that a byte-order magic tells.
@@ -34,7 +34,11 @@ pub fn order_of(magic: [u8; 4]) -> Option<ByteOrder> {
 pub fn parse(block: &Block<'_>) -> Option<Section> {
     let &[m0, m1, m2, m3, v0, v1, ..] = block.body() else { return None };
     let order = order_of([m0, m1, m2, m3])?;
-    Some(Section { order, is_known: order.u16([v0, v1]) == MAJOR, interfaces: vec![] })
+    Some(Section {
+        order,
+        is_known: order.u16([v0, v1]) == MAJOR,
+        interfaces: Interfaces::default(),
+    })
 }
 
 /// Appends a section header with one option: who wrote the file.

@@ -87,6 +87,21 @@ fn sections_of_both_byte_orders_are_read_each_with_its_interfaces() {
 }
 
 #[test]
+fn packets_between_thousands_of_interfaces_each_find_their_own() {
+    let mut file = section(false);
+    for number in 0..5000 {
+        file.extend(interface((number % 200) as u8, false));
+        file.extend(packet(number, number, 4, false));
+        // Described only later.
+        file.extend(packet(number + 1, 0, 4, false));
+    }
+    let (packets, damage) = scan(&file).expect("a capture");
+    let want = (0..5000).map(|number| ((number % 200) as u16, i64::from(number) * 1000));
+    assert!(packets.into_iter().eq(want));
+    assert_eq!(damage, None);
+}
+
+#[test]
 fn a_capture_larger_than_many_buffers_is_read_whole() {
     let mut file = [section(false), interface(1, false)].concat();
     for time in 0..4000 {
@@ -123,7 +138,7 @@ fn damage_is_told_with_its_place() {
     let (packets, damage) = scan(&bad).expect("a capture");
     assert_eq!(packets.len(), 1);
     let damage = damage.expect("damage");
-    assert_eq!(damage.offset, good.len() as u64);
+    assert_eq!((damage.offset, damage.packets), (good.len() as u64, 1));
     assert_eq!(damage.what, "a block that claims 13 bytes");
 }
 
