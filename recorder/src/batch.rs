@@ -262,3 +262,6 @@ fn with_membership<'a>(event: Event<'a>, membership: Option<&'a Membership>) -> 
         ..event
     }
 }
+
+#[cfg(test)]
+mod tests;

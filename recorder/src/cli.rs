@@ -5,8 +5,6 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::load::DEFAULT_RING_BYTES;
-
 const EXAMPLES: &str = "\
 Examples:
   ebpfrec --events ev.parquet                        who opened, used and closed which socket
@@ -110,7 +108,7 @@ pub struct RecordArgs {
     /// Size of the ring buffer between kernel and recorder, for example 64M
     ///
     /// A power of two. Raise it if the summary counts events lost in the ring.
-    #[arg(long, value_name = "SIZE", default_value_t = DEFAULT_RING_BYTES, value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = parse_size)]
     pub ring_size: u32,
 
     /// Print neither the status line nor the summary
@@ -150,6 +148,13 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::load::DEFAULT_RING_BYTES;
+
+    #[test]
+    fn the_default_ring_is_the_loaders() {
+        let cli = Cli::try_parse_from(["ebpfrec", "--events", "e"]).expect("arguments");
+        assert_eq!(cli.record.ring_size, DEFAULT_RING_BYTES);
+    }
 
     #[test]
     fn the_definition_holds_together() {

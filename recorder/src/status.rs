@@ -51,7 +51,6 @@ impl Status {
             return;
         }
         self.bar.set_message(line(&before, &figures, passed));
-        self.bar.tick();
         self.last = (Instant::now(), figures);
         self.drawn = true;
     }

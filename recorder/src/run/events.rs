@@ -51,7 +51,7 @@ const BATCH_ROWS: usize = 8192;
 /// How often counters are looked at, and the peer table is walked.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How long, at the end, rows may wait for what they wait for.
-const LAST_WAIT: Duration = Duration::from_millis(150);
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// Rows of each kind, in the order of [`Kind::ALL`].
 type Kinds = [u64; Kind::ALL.len()];
@@ -296,8 +296,15 @@ impl Loop {
     }
 
     fn flush(&mut self) {
-        while let Some(batch) = self.pipeline.take_batch() {
-            self.file.send(batch);
+        loop {
+            let full = self.pipeline.batched() >= BATCH_ROWS;
+            if let Some(batch) = self.pipeline.take_batch() {
+                self.file.send(batch);
+            }
+            if !full {
+                break;
+            }
+            self.pipeline.release();
         }
         self.rows.store(self.pipeline.rows(), Ordering::Relaxed);
     }
@@ -317,7 +324,7 @@ impl Loop {
         });
         let end = Sample::now();
         self.pipeline.finish(end);
-        while let Some(batch) = self.pipeline.take_batch() {
+        if let Some(batch) = self.pipeline.take_batch() {
             self.file.send_last(batch);
         }
         Ended { kinds: self.pipeline.kinds(), file: self.file, end }

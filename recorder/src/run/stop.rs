@@ -31,8 +31,9 @@ impl Stop {
         let asked = Arc::new(AtomicBool::new(false));
         let (wake, wake_sender) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        // A closed terminal is a request to stop like any other.
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // A closed terminal is a request to stop like any other, unless nohup(1) said otherwise.
+        let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+        for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
             // Before the flag is set, so that only the second signal finds it set. What was
             // written so far stays in the partial files.
             flag::register_conditional_shutdown(signal, Exit::Error as i32, Arc::clone(&asked))?;
@@ -68,4 +69,13 @@ impl Stop {
             let _ = poll(&mut source, Some(&timeout));
         }
     }
+}
+
+/// Whether the signal was set to be ignored by whoever started us.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    // The mask's first bit is signal 1.
+    mask & (1 << (signal - 1)) != 0
 }

@@ -21,7 +21,10 @@ use netlink_sys::{
     Socket, SocketAddr,
     protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG},
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::sockopt::set_socket_recv_buffer_size_force,
+};
 
 use super::{
     Answer, Query,
@@ -33,8 +36,11 @@ use crate::netlink::{ACK, ask, messages, push_attribute, request};
 /// How long a socket is given to be destroyed before its namespace is dumped for it. A name service
 /// query over a local network is done by then.
 const PATIENCE: Duration = Duration::from_millis(30);
-/// Receive buffer of the broadcasts, bytes: some ten thousand sockets.
-const BROADCAST_BYTES: usize = 4 << 20;
+/// Niceness of this thread, like that of the event loop.
+const PRIORITY: i32 = -10;
+/// Receive buffer of the broadcasts, bytes, twice which the kernel takes: a second of what two busy
+/// CPUs can open and close. Only what waits takes memory.
+const BROADCAST_BYTES: usize = 16 << 20;
 /// Bytes read at once; one broadcast is less than 200.
 const READ_BYTES: usize = 8 << 10;
 /// Namespaces remembered.
@@ -81,7 +87,7 @@ impl Worker {
     ) -> io::Result<Self> {
         let mut destroyed = Socket::new(NETLINK_SOCK_DIAG)?;
         // Both are refinements: without them some ports stay unknown.
-        let _ = destroyed.set_rx_buf_sz(BROADCAST_BYTES);
+        let _ = set_socket_recv_buffer_size_force(borrow(&destroyed), BROADCAST_BYTES);
         let _ = destroyed.set_listen_all_namespaces(true);
         destroyed.set_non_blocking(true)?;
         destroyed.bind(&SocketAddr::new(0, UDP_DESTROY_GROUPS))?;
@@ -99,6 +105,8 @@ impl Worker {
     }
 
     pub(super) fn run(mut self) {
+        // Of this thread alone; broadcasts wait for nobody.
+        let _ = rustix::process::setpriority_process(None, PRIORITY);
         // Ends when the other side is gone; nothing is left to be done then.
         let Err(Gone) = self.serve();
     }

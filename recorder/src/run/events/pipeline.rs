@@ -279,14 +279,9 @@ impl Pipeline {
         self.batcher.len()
     }
 
-    /// The batch, unless it is empty; another one may follow at once.
+    /// The batch, unless it is empty.
     pub(super) fn take_batch(&mut self) -> Option<RecordBatch> {
-        if self.batcher.is_empty() {
-            return None;
-        }
-        let batch = self.batcher.take();
-        self.release();
-        Some(batch)
+        (!self.batcher.is_empty()).then(|| self.batcher.take())
     }
 
     /// Rows given to the file so far.
