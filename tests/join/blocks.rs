@@ -107,7 +107,7 @@ pub(crate) fn read_legacy(file: &[u8]) -> Vec<Block> {
 fn record(cursor: &mut Cursor<'_>, nano: bool) -> Option<Block> {
     let (seconds, fraction) = (u64::from(cursor.u32()?), u64::from(cursor.u32()?));
     let (captured, original) = (cursor.u32()? as usize, cursor.u32()?);
-    let units = seconds * 1_000_000_000 + if nano { fraction } else { fraction * 1000 };
+    let units = seconds * if nano { 1_000_000_000 } else { 1_000_000 } + fraction;
     let data = cursor.take(captured)?.to_vec();
     Some(Block::Packet { interface: 0, units, original, data, options: vec![] })
 }

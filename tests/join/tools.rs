@@ -28,8 +28,7 @@ pub(crate) fn join(folder: &Path, capture: &str, extra: &[&str]) -> serde_json::
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// What tshark prints for `fields` of every packet, a row each; `None` (and one line why) where it
-/// is not installed, unless it is required.
+/// What tshark prints for `fields` of every packet, a row each; `None` where it is not installed.
 pub(crate) fn tshark(capture: &Path, fields: &[&str]) -> Option<Vec<Vec<String>>> {
     let mut command = Command::new("tshark");
     // All occurrences of a field, with a separator that no field has.
@@ -39,22 +38,34 @@ pub(crate) fn tshark(capture: &Path, fields: &[&str]) -> Option<Vec<Vec<String>>
     for field in fields.iter().chain(&["frame.encap_type"]) {
         command.args(["-e", field]);
     }
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(error) => {
-            let required = std::env::var_os("EBPF_REQUIRE_LIVE").is_some_and(|value| value == "1");
-            assert!(!required, "tshark: {error}");
-            eprintln!("not compared with tshark: {error}");
-            return None;
-        }
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = wireshark(&mut command)?;
     let rows = text.lines().map(|line| line.split('\t').map(str::to_owned).collect());
     // Some blocks that are no packets become rows, too; only packets are of an interface or, in a
     // legacy file, of an encapsulation.
     let is_packet =
         |row: &Vec<String>| row.last().is_some_and(|encapsulation| !encapsulation.is_empty());
     Some(rows.filter(is_packet).collect())
+}
+
+/// What `capinfos` says of a capture as tab-separated values, without its name.
+pub(crate) fn capinfos(capture: &Path, args: &[&str]) -> Option<Vec<String>> {
+    let text = wireshark(Command::new("capinfos").args(args).arg(capture).env("TZ", "UTC"))?;
+    Some(text.trim_end().split('\t').skip(1).map(str::to_owned).collect())
+}
+
+/// What a program of Wireshark's prints; `None` (and one line why) where it is not installed,
+/// unless it is required.
+fn wireshark(command: &mut Command) -> Option<String> {
+    match command.output() {
+        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Err(error) => {
+            let required = std::env::var_os("EBPF_REQUIRE_LIVE").is_some_and(|value| value == "1");
+            let program = command.get_program().display();
+            assert!(!required, "{program}: {error}");
+            eprintln!("not compared with {program}: {error}");
+            None
+        }
+    }
 }
 
 /// The folder of captures of others that lies beside the project, if it is there.

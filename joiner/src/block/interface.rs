@@ -13,10 +13,15 @@ use crate::decode::LinkType;
 
 const IF_NAME: u16 = 2;
 const IF_TSRESOL: u16 = 9;
+const IF_FCSLEN: u16 = 13;
 const IF_TSOFFSET: u16 = 14;
 
 /// Bytes of a name that are kept: Linux allows 15, Windows' device paths have about 50.
 const MAX_NAME: usize = 256;
+
+/// By `if_tsresol`, where that is a power of ten and its unit a whole number of nanoseconds.
+const NANOSECONDS_IN_UNIT: [u64; 10] =
+    [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1000, 100, 10, 1];
 
 /// The units of a timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +43,20 @@ impl Clock {
     #[inline]
     #[must_use]
     pub fn nanoseconds(self, units: u64) -> i64 {
+        // Almost every file: tenths of a second to some power, and no overflow in 64 bits.
+        if self.offset_s == 0
+            && let Some(factor) = NANOSECONDS_IN_UNIT.get(usize::from(self.resolution))
+            && let Some(nanoseconds) = units.checked_mul(*factor)
+            && let Ok(nanoseconds) = i64::try_from(nanoseconds)
+        {
+            return nanoseconds;
+        }
+        self.any_nanoseconds(units)
+    }
+
+    /// [`nanoseconds`](Self::nanoseconds) of any clock.
+    #[cold]
+    fn any_nanoseconds(self, units: u64) -> i64 {
         let exponent = u32::from(self.resolution & 0x7f);
         let units = u128::from(units);
         let nanoseconds = if self.resolution & 0x80 != 0 {
@@ -92,19 +111,40 @@ pub fn parse(block: &Block<'_>, order: ByteOrder) -> Option<Interface> {
     Some(interface)
 }
 
-/// Appends a description for the packets of a legacy file: always nanoseconds.
-pub fn write(link: LinkType, snap_length: u32, out: &mut Vec<u8>) {
-    let mut body = Vec::new();
-    body.extend(link.0.to_le_bytes());
-    body.extend([0, 0]);
-    body.extend(snap_length.to_le_bytes());
-    append(IF_TSRESOL, &[Clock::NANOSECONDS.resolution], ByteOrder::Little, &mut body);
-    append(0, &[], ByteOrder::Little, &mut body);
-    write_block(super::INTERFACE, &body, out);
+/// What a description says that is written anew.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// How its packets begin.
+    pub link: LinkType,
+    /// Bytes of a packet that were captured at most.
+    pub snap_length: u32,
+    /// What its timestamps count.
+    pub clock: Clock,
+    /// Bits of the frame check sequence at the end of each packet, where that is known.
+    pub fcs_bits: Option<u8>,
+}
+
+impl Description {
+    /// Appends it as a block of a little-endian section.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let order = ByteOrder::Little;
+        let mut body = Vec::new();
+        body.extend(self.link.0.to_le_bytes());
+        body.extend([0, 0]);
+        body.extend(self.snap_length.to_le_bytes());
+        append(IF_TSRESOL, &[self.clock.resolution], order, &mut body);
+        if let Some(bits) = self.fcs_bits {
+            append(IF_FCSLEN, &[bits], order, &mut body);
+        }
+        append(0, &[], order, &mut body);
+        write_block(super::INTERFACE, &body, out);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn clock(resolution: u8, offset_s: i64) -> Clock {
@@ -127,5 +167,12 @@ mod tests {
         assert_eq!(clock(6, i64::MIN).nanoseconds(1), i64::MIN);
         assert_eq!(clock(0x7f, 0).nanoseconds(u64::MAX), 0);
         assert_eq!(clock(0xff, 0).nanoseconds(u64::MAX), 0);
+    }
+    proptest! {
+        #[test]
+        fn the_short_way_gives_the_same_time(resolution in 0..10_u8, bits in 0..64, units in any::<u64>()) {
+            let (clock, units) = (clock(resolution, 0), units >> bits);
+            prop_assert_eq!(clock.nanoseconds(units), clock.any_nanoseconds(units));
+        }
     }
 }

@@ -2,18 +2,21 @@
 //! packet blocks.
 //!
 //! ```text
-//! file    0 magic u32   4 version   8 reserved[8]   16 snap length u32   20 link type, FCS u32
+//! file    0 magic u32   4 version   8 reserved[8]   16 snap length u32   20 link type u32
+//!           (bits 31-28 of it: length of the frame check sequence, 26: whether that is known)
 //! record  0 seconds u32   4 fraction u32   8 captured length u32   12 original length u32   16 packet
 //! ```
 
 use schema::annotation::option::{ByteOrder, padding};
 
+use super::interface::{Clock, Description};
 use super::packet::Added;
-use super::{ENHANCED_PACKET, MAX_BLOCK, Step, interface, section};
+use super::{ENHANCED_PACKET, MAX_BLOCK, Step, section};
 use crate::decode::LinkType;
 
 const MAGIC_MICROSECONDS: u32 = 0xa1b2_c3d4;
 const MAGIC_NANOSECONDS: u32 = 0xa1b2_3c4d;
+const FCS_IS_KNOWN: u32 = 1 << 26;
 
 /// Bytes of the file header.
 pub const HEADER: usize = 24;
@@ -24,11 +27,34 @@ const RECORD: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Legacy {
     order: ByteOrder,
-    /// Nanoseconds in a unit of the fraction.
-    unit_ns: i64,
+    precision: Precision,
     snap_length: u32,
     /// How its packets begin.
     pub link: LinkType,
+    fcs_bits: Option<u8>,
+}
+
+/// What the fraction of a second counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Precision {
+    Microseconds,
+    Nanoseconds,
+}
+
+impl Precision {
+    const fn per_second(self) -> u64 {
+        match self {
+            Self::Microseconds => 1_000_000,
+            Self::Nanoseconds => 1_000_000_000,
+        }
+    }
+
+    const fn clock(self) -> Clock {
+        match self {
+            Self::Microseconds => Clock::MICROSECONDS,
+            Self::Nanoseconds => Clock::NANOSECONDS,
+        }
+    }
 }
 
 /// One packet of a legacy file.
@@ -36,6 +62,8 @@ pub struct Legacy {
 pub struct Record<'a> {
     /// Nanoseconds since 1970.
     pub time_ns: i64,
+    /// The same in the units of the file.
+    units: u64,
     /// Length on the wire.
     pub original_length: u32,
     /// As far as it was captured.
@@ -52,17 +80,19 @@ impl Legacy {
         let word = |order: ByteOrder, at: usize| {
             order.u32([header[at], header[at + 1], header[at + 2], header[at + 3]])
         };
-        let (order, unit_ns) =
+        let (order, precision) =
             [ByteOrder::Little, ByteOrder::Big].into_iter().find_map(|order| {
                 match word(order, 0) {
-                    MAGIC_MICROSECONDS => Some((order, 1000)),
-                    MAGIC_NANOSECONDS => Some((order, 1)),
+                    MAGIC_MICROSECONDS => Some((order, Precision::Microseconds)),
+                    MAGIC_NANOSECONDS => Some((order, Precision::Nanoseconds)),
                     _ => None,
                 }
             })?;
-        // The upper half tells about frame check sequences.
-        let link = LinkType((word(order, 20) & 0xffff) as u16);
-        Some(Self { order, unit_ns, snap_length: word(order, 16), link })
+        let link = word(order, 20);
+        // In units of 16 bits.
+        let fcs_bits = (link & FCS_IS_KNOWN != 0).then_some((link >> 28) as u8 * 16);
+        let link = LinkType((link & 0xffff) as u16);
+        Some(Self { order, precision, snap_length: word(order, 16), link, fcs_bits })
     }
 
     /// The record at the beginning of `bytes`.
@@ -78,14 +108,17 @@ impl Legacy {
             return Step::Damaged(format!("a packet that claims {captured} captured bytes"));
         }
         let Some(bytes) = bytes.get(..RECORD + captured as usize) else { return Step::Partial };
-        let time_ns = i64::from(word(0)) * 1_000_000_000 + i64::from(word(4)) * self.unit_ns;
-        Step::Whole(Record { time_ns, original_length: word(12), data: &bytes[RECORD..], bytes })
+        let units = u64::from(word(0)) * self.precision.per_second() + u64::from(word(4));
+        let time_ns = self.precision.clock().nanoseconds(units);
+        let data = &bytes[RECORD..];
+        Step::Whole(Record { time_ns, units, original_length: word(12), data, bytes })
     }
 
     /// Appends the section and the interface that stand for this file's header.
     pub fn write_prelude(&self, application: &str, out: &mut Vec<u8>) {
         section::write(application, out);
-        interface::write(self.link, self.snap_length, out);
+        let Self { link, snap_length, precision, fcs_bits, .. } = *self;
+        Description { link, snap_length, clock: precision.clock(), fcs_bits }.write(out);
     }
 }
 
@@ -94,11 +127,7 @@ impl Record<'_> {
     pub fn write(&self, added: Added<'_>, out: &mut Vec<u8>) {
         let start = out.len();
         let captured = u32::try_from(self.data.len()).unwrap_or(u32::MAX);
-        // Seconds are unsigned in the file, so the time is not negative.
-        let [low, high] = {
-            let units = self.time_ns.cast_unsigned();
-            [(units & 0xffff_ffff) as u32, (units >> 32) as u32]
-        };
+        let [low, high] = [(self.units & 0xffff_ffff) as u32, (self.units >> 32) as u32];
         for word in [ENHANCED_PACKET, 0, 0, high, low, captured, self.original_length] {
             out.extend_from_slice(&word.to_le_bytes());
         }
