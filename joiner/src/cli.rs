@@ -7,8 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::attribute::Windows;
-use crate::config::{Config, Detail};
-use crate::output::Style;
+use crate::config::{Config, Detail, Style};
 use crate::show::ShowConfig;
 
 const EXAMPLES: &str = "\

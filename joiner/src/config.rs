@@ -4,7 +4,6 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use crate::attribute::Windows;
-use crate::output::Style;
 
 /// How much is said on each packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -19,6 +18,13 @@ pub enum Detail {
     First,
     /// Nothing: older annotations are removed.
     None,
+}
+
+/// How the output is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Whether to write `epb_processid_threadid`.
+    pub pid_option: bool,
 }
 
 /// A join.

@@ -9,6 +9,7 @@ use schema::annotation::option::{self, ByteOrder, OPT_COMMENT};
 use crate::attribute::{Matcher, Verdict};
 use crate::block::packet::{Added, PacketBlock};
 use crate::chunk::{Chunk, Framing, Item};
+use crate::config::Style;
 use crate::examine::Examined;
 use crate::render::Renderer;
 use crate::sequence::Form;
@@ -27,13 +28,6 @@ pub struct Rendered {
     pub growth: i64,
     /// Packets that were copied without their annotation, because their options are cut.
     pub cut_options: u64,
-}
-
-/// How the output is to be.
-#[derive(Clone, Copy, Debug)]
-pub struct Style {
-    /// Whether to write `epb_processid_threadid`.
-    pub pid_option: bool,
 }
 
 /// Renders chunks; one is used by one worker at a time.

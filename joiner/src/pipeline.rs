@@ -17,11 +17,11 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::attribute::Matcher;
 use crate::chunk::{Chunk, Damage, Framing, ScanError, Scanner};
-use crate::config::Detail;
+use crate::config::{Detail, Style};
 use crate::examine::{Examination, Examined, examine};
 use crate::index::Index;
 use crate::input::Pool;
-use crate::output::{Rendered, Style, Workers};
+use crate::output::{Rendered, Workers};
 use crate::sequence::{Form, Sequencer};
 use crate::summary::Counts;
 use crate::survey::collect_syns;
@@ -278,3 +278,6 @@ type ScanResult = Result<Option<Damage>, ScanError>;
 fn join(scan: thread::ScopedJoinHandle<'_, ScanResult>) -> Result<Option<Damage>, PipelineError> {
     Ok(scan.join().map_err(|_| PipelineError::Worker)??)
 }
+
+#[cfg(test)]
+mod tests;
