@@ -1,6 +1,9 @@
 //! TCP: connect, accept, close, failure, on IPv4 and IPv6.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use schema::Kind;
@@ -21,6 +24,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("a_worker_behind_a_listener_gets_an_owner_row", worker),
     ("a_thread_is_told_from_its_process", thread_name),
     ("a_process_is_described", description),
+    ("a_process_in_a_container_has_its_id", container),
 ];
 
 const EVENTS: &[&str] = &["--events", "ev.parquet"];
@@ -180,5 +184,58 @@ fn ensure_start(row: &EventRow, ticks: u64) -> Result<()> {
     let start = row.start_ts.context("a start time")?;
     // The clock may be slewed while the test runs, by half a millisecond a second.
     ensure!(start.abs_diff(since_boot + offset) < 10_000_000, "{start} {since_boot} {offset}");
+    Ok(())
+}
+
+/// A cgroup of version 2 that looks like a container's, taken away at the end.
+struct ContainerGroup {
+    path: PathBuf,
+    /// Below the root of the hierarchy.
+    shown: String,
+}
+
+const CONTAINER: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+impl ContainerGroup {
+    fn new() -> Result<Self> {
+        let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+        let root = mounts.lines().find_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let path = fields.next()?;
+            (fields.next() == Some("cgroup2")).then_some(path)
+        });
+        let shown = format!("/ebpfrec-test-{}/docker/{CONTAINER}", std::process::id());
+        let path = PathBuf::from(format!("{}{shown}", root.context("no cgroup v2")?));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self { path, shown })
+    }
+}
+
+impl Drop for ContainerGroup {
+    fn drop(&mut self) {
+        // Innermost first. What is in use stays, under a name that says whose it is.
+        for folder in self.path.ancestors().take(3) {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+fn container() -> Result<()> {
+    let group = ContainerGroup::new()?;
+    let id = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&group.path)?);
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let addr = listener.local_addr()?.to_string();
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let folder = group.path.to_str().context("a path in UTF-8")?;
+    let client = Program::start(&["in-cgroup", folder, "tcp-client", &addr, "1"])?;
+    take_one(&listener)?;
+    let pid = client.pid();
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    client.finish()?;
+    let connect = only(&rows, Kind::TcpConnect, pid)?;
+    ensure!(connect.cgroup_id == Some(id), "{connect:#?}");
+    ensure!(connect.cgroup_path.as_deref() == Some(group.shown.as_str()), "{connect:#?}");
+    ensure!(connect.container_id.as_deref() == Some(CONTAINER), "{connect:#?}");
+    ensure!(connect.container_runtime.as_deref() == Some("docker"), "{connect:#?}");
     Ok(())
 }

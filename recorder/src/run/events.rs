@@ -82,8 +82,10 @@ impl Events {
     ) -> anyhow::Result<Self> {
         // Before anything is attached: the wall clock of the first events comes from here.
         let first = Sample::now();
-        let sockets = Sockets::start()
-            .context("cannot ask the kernel for its sockets; is CONFIG_INET_DIAG there?")?;
+        let sockets = Sockets::start();
+        if let (Err(error), false) = (&sockets, config.quiet) {
+            say(&format!("ebpfrec: not recorded here: ports of connected UDP sockets ({error})\n"));
+        }
         let step_watch = StepWatch::new().context("cannot watch the clock; try again")?;
         let mut probes = load(&LoadOptions { ring_bytes: config.ring_bytes })?;
         let missing: Vec<_> = probes.missing_required().map(|hook| hook.name).collect();
@@ -112,7 +114,8 @@ impl Events {
         let rows = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let size = file.size();
-        let mut pipeline = Pipeline::new(host.name.clone(), first, sockets, Arc::clone(&losses));
+        let mut pipeline =
+            Pipeline::new(host.name.clone(), first, sockets.ok(), Arc::clone(&losses));
         if !pipeline.sees_processes() && !config.quiet {
             say("ebpfrec: running in a pid namespace of its own: events name processes by number \
                  only; run on the host to get names\n");

@@ -45,7 +45,8 @@ pub(super) struct Pipeline {
     peers: Peers,
     window: Window,
     batcher: Batcher,
-    sockets: Sockets,
+    /// `None` where the kernel has no socket diagnosis.
+    sockets: Option<Sockets>,
     pace: Pace,
     errors: VecDeque<(u64, FiveTuple, u32)>,
     asked: LruCache<u64, Instant>,
@@ -53,7 +54,12 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn new(host: String, first: Sample, sockets: Sockets, losses: Arc<Losses>) -> Self {
+    pub(super) fn new(
+        host: String,
+        first: Sample,
+        sockets: Option<Sockets>,
+        losses: Arc<Losses>,
+    ) -> Self {
         let mut pipeline = Self {
             processes: Processes::default(),
             lives: Lives::default(),
@@ -160,7 +166,9 @@ impl Pipeline {
             return;
         }
         self.asked.put(netns_cookie, Instant::now());
-        self.sockets.ask(Query::Namespace { netns_cookie, pid });
+        if let Some(sockets) = &self.sockets {
+            sockets.ask(Query::Namespace { netns_cookie, pid });
+        }
     }
 
     fn what_it_waits_for(&mut self, row: &mut SocketRow) -> Option<Wait> {
@@ -173,12 +181,12 @@ impl Pipeline {
             Kind::UdpConnect if !row.local.is_whole() => {
                 let pid = row.owner.map_or(0, |owner| owner.pid);
                 let (socket_cookie, netns_cookie) = (row.socket_cookie, row.netns_cookie);
-                self.sockets.ask(Query::Ends { socket_cookie, netns_cookie, pid });
+                self.sockets.as_ref()?.ask(Query::Ends { socket_cookie, netns_cookie, pid });
                 Some(Wait::Ends(socket_cookie))
             }
             // Of a closed socket only the broadcast can tell, and it comes by itself.
             Kind::UdpClose if row.remote.is_some() && !row.local.is_whole() => {
-                Some(Wait::Ends(row.socket_cookie))
+                self.sockets.as_ref().map(|_| Wait::Ends(row.socket_cookie))
             }
             _ => None,
         }
@@ -232,7 +240,7 @@ impl Pipeline {
 
     /// What was found out about sockets.
     pub(super) fn take_answers(&self) -> Vec<Answer> {
-        self.sockets.answers().collect()
+        self.sockets.iter().flat_map(Sockets::answers).collect()
     }
 
     /// Brings it to the rows it is about.
