@@ -106,9 +106,9 @@ impl<'a> PacketBlock<'a> {
     }
 
     /// Appends this block with `added` options in place of ours; everybody else's are kept, in
-    /// their order. `has_process` tells whether `added` has a process and thread, which is not
-    /// written where the packet has one already. `false` if the options are cut: then nothing was
-    /// appended.
+    /// their order. A process and thread is not written where the packet has somebody else's
+    /// already; the one beside a comment of ours is ours. `false` if the options are cut: then
+    /// nothing was appended.
     pub fn rewrite(&self, added: Added<'_>, out: &mut Vec<u8>) -> bool {
         let order = self.order;
         let was_annotated = self.own_comment().is_some();
@@ -166,4 +166,130 @@ fn is_ours(option: &RawOption<'_>) -> bool {
             .value
             .strip_prefix(PREFIX.as_bytes())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(b" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use schema::annotation::option::append;
+
+    use super::super::{MAX_BLOCK, Step, first};
+    use super::*;
+
+    type Opt = (u16, Vec<u8>);
+
+    const COMMENT: &[u8] = b"ebpf src.pid=7";
+
+    fn build(order: ByteOrder, data: &[u8], options: &[Opt]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let captured = u32::try_from(data.len()).expect("short");
+        for word in [ENHANCED_PACKET, 0, 3, 1, 2, captured, 9000] {
+            bytes.extend(order.u32_bytes(word));
+        }
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        for (code, value) in options {
+            append(*code, value, order, &mut bytes);
+        }
+        if !options.is_empty() {
+            bytes.extend([0; 4]);
+        }
+        let length = order.u32_bytes(u32::try_from(bytes.len() + 4).expect("short"));
+        bytes.extend(length);
+        bytes[4..8].copy_from_slice(&length);
+        bytes
+    }
+
+    fn view(bytes: &[u8], order: ByteOrder) -> PacketBlock<'_> {
+        let Step::Whole(block) = first(bytes, order) else { panic!("not a block: {bytes:?}") };
+        assert_eq!(block.bytes.len(), bytes.len());
+        PacketBlock::new(&block, order).expect("lengths that fit")
+    }
+
+    fn rewritten(bytes: &[u8], order: ByteOrder, with: &[Opt]) -> Vec<u8> {
+        let mut parts = [Vec::new(), Vec::new()];
+        for (code, value) in with {
+            append(*code, value, order, &mut parts[usize::from(*code == OPT_COMMENT)]);
+        }
+        let added = Added { process: &parts[0], comment: &parts[1] };
+        let mut out = b"what was written before".to_vec();
+        let before = out.len();
+        assert!(view(bytes, order).rewrite(added, &mut out));
+        out.split_off(before)
+    }
+
+    fn ours() -> [Opt; 2] {
+        [(OPT_PROCESS_THREAD, vec![7; 8]), (OPT_COMMENT, COMMENT.to_vec())]
+    }
+
+    fn any_order() -> impl Strategy<Value = ByteOrder> {
+        prop::sample::select(vec![ByteOrder::Little, ByteOrder::Big])
+    }
+
+    fn foreign_option() -> impl Strategy<Value = Opt> {
+        let value = || prop::collection::vec(any::<u8>(), 0..20);
+        prop_oneof![
+            (2..20_u16, value()),
+            (0x8000..=u16::MAX, value()),
+            Just((OPT_PROCESS_THREAD, vec![9; 8])),
+            Just((OPT_COMMENT, b"ebpfish, but not ours".to_vec())),
+            Just((OPT_COMMENT, vec![])),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn all_but_our_options_is_as_it_was(
+            order in any_order(),
+            data in prop::collection::vec(any::<u8>(), 0..70),
+            foreign in prop::collection::vec(foreign_option(), 0..5),
+        ) {
+            let bytes = build(order, &data, &foreign);
+            let mut want = foreign.clone();
+            let has_process = foreign.iter().any(|(code, _)| *code == OPT_PROCESS_THREAD);
+            want.extend(ours().into_iter().skip(usize::from(has_process)));
+            let once = rewritten(&bytes, order, &ours());
+            prop_assert_eq!(&once, &build(order, &data, &want));
+            prop_assert_eq!(view(&once, order).own_comment(), std::str::from_utf8(COMMENT).ok());
+            if !has_process {
+                prop_assert_eq!(&rewritten(&once, order, &ours()), &once);
+                prop_assert_eq!(rewritten(&once, order, &[]), bytes);
+            }
+        }
+
+        #[test]
+        fn damaged_options_are_left_alone(
+            order in any_order(),
+            options in prop::collection::vec(any::<u8>(), 0..10),
+            length in 0..40_u32,
+        ) {
+            let mut bytes = build(order, &[1, 2, 3], &[]);
+            bytes.truncate(bytes.len() - 4);
+            bytes.extend(options);
+            bytes.resize(bytes.len().next_multiple_of(4), 0xff);
+            let total = order.u32_bytes(u32::try_from(bytes.len() + 4).expect("short"));
+            bytes.extend(total);
+            bytes[4..8].copy_from_slice(&total);
+            bytes[20..24].copy_from_slice(&order.u32_bytes(length));
+            let Step::Whole(block) = first(&bytes, order) else { panic!("not a block") };
+            if let Some(packet) = PacketBlock::new(&block, order) {
+                let mut out = vec![];
+                if packet.rewrite(Added { process: &[], comment: &[] }, &mut out) {
+                    prop_assert_eq!(view(&out, order).data(), packet.data());
+                } else {
+                    prop_assert!(out.is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_packet_longer_than_its_block_is_none() {
+        let mut bytes = build(ByteOrder::Little, &[0; 8], &[]);
+        for captured in [9, 12, 13, MAX_BLOCK, u32::MAX - 3, u32::MAX] {
+            bytes[20..24].copy_from_slice(&captured.to_le_bytes());
+            let block = Block { kind: ENHANCED_PACKET, bytes: &bytes };
+            assert!(PacketBlock::new(&block, ByteOrder::Little).is_none(), "{captured}");
+        }
+    }
 }
