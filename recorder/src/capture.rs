@@ -92,6 +92,8 @@ pub struct InterfaceCount {
     pub dropped: u64,
     /// Packets the interface itself lost.
     pub interface_dropped: u64,
+    /// Why the capture on it came to an end early, if it did: usually the interface is gone.
+    pub ended: Option<String>,
 }
 
 /// What became of a capture.
@@ -134,7 +136,7 @@ pub fn open(config: &PacketsConfig, host: &Host) -> Result<Opened, CaptureError>
 #[derive(Debug)]
 pub struct Capture {
     state: Arc<State>,
-    readers: Vec<JoinHandle<Result<reader::Outcome, CaptureError>>>,
+    readers: Vec<JoinHandle<reader::Outcome>>,
     writer: JoinHandle<Result<PacketFile, CaptureError>>,
 }
 
@@ -155,7 +157,6 @@ impl Opened {
         let (chunks, receiver) = sync_channel(MAX_QUEUE);
         let mut readers = vec![];
         for (interface, device) in self.devices.into_iter().enumerate() {
-            let name = device.name.clone();
             let reader = Reader::new(
                 interface,
                 device,
@@ -164,7 +165,7 @@ impl Opened {
                 Arc::clone(losses),
             );
             let builder = thread::Builder::new().name(format!("capture-{interface}"));
-            let reader = builder.spawn(move || reader.run(&name));
+            let reader = builder.spawn(move || reader.run());
             readers.push(reader.map_err(|source| CaptureError::Write { source })?);
         }
         let shared = (Arc::clone(&state), Arc::clone(losses));
@@ -189,38 +190,34 @@ impl Capture {
         self.state.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether the capture has come to an end early: the disk is full, or an interface is gone.
+    /// Whether writing has come to an end early: the disk is full.
     #[must_use]
     pub fn has_stopped(&self) -> bool {
         self.state.failed.load(Ordering::Relaxed)
-            || self.readers.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Whether there is no interface left to read. One that goes away does not end the capture on
+    /// the others.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.readers.iter().all(JoinHandle::is_finished)
     }
 
     /// Takes what was captured until now out of the kernel, writes the statistics and gives the
     /// file its name.
-    ///
-    /// The second value is why the capture came to an end early, if it did; the file is whole
-    /// all the same.
     ///
     /// # Errors
     /// The file could not be finished.
     ///
     /// # Panics
     /// If one of the threads did.
-    pub fn stop(self) -> Result<(Captured, Option<CaptureError>), CaptureError> {
+    pub fn stop(self) -> Result<Captured, CaptureError> {
         let now = crate::clock::Sample::now().wall_ns().max(1).unsigned_abs();
         self.state.stop_ns.store(now, Ordering::Relaxed);
-        let mut early = None;
-        let mut outcomes = vec![];
-        for reader in self.readers {
-            match reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-                Ok(outcome) => outcomes.push(outcome),
-                Err(error) => {
-                    outcomes.push(reader::Outcome::default());
-                    early = Some(error);
-                }
-            }
-        }
+        let join = |reader: JoinHandle<_>| {
+            reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        let outcomes: Vec<reader::Outcome> = self.readers.into_iter().map(join).collect();
         let writer = self.writer.join();
         let file = writer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (names, bytes) = file.finish(&outcomes)?;
@@ -232,9 +229,10 @@ impl Capture {
                 packets: outcome.packets,
                 dropped: outcome.dropped,
                 interface_dropped: outcome.interface_dropped,
+                ended: outcome.ended,
             })
             .collect();
-        Ok((Captured { interfaces, bytes }, early))
+        Ok(Captured { interfaces, bytes })
     }
 }
 

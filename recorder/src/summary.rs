@@ -60,6 +60,9 @@ pub struct InterfaceSummary {
     pub dropped: u64,
     /// Packets the interface itself lost.
     pub interface_dropped: u64,
+    /// Why the capture on it came to an end early, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
 }
 
 impl EventsSummary {
@@ -86,6 +89,7 @@ impl PacketsSummary {
             packets: interface.packets,
             dropped: interface.dropped,
             interface_dropped: interface.interface_dropped,
+            ended: interface.ended,
         });
         let path = path.to_string_lossy().into_owned();
         Self { path, bytes: captured.bytes, interfaces: interfaces.collect() }
@@ -137,6 +141,9 @@ impl Summary {
                 let lost = interface.dropped + interface.interface_dropped;
                 if lost > 0 {
                     write!(out, "  ({} dropped)", group(lost))?;
+                }
+                if let Some(reason) = &interface.ended {
+                    write!(out, "  (ended early: {})", Printable::text(reason))?;
                 }
                 writeln!(out)?;
             }
@@ -206,6 +213,7 @@ mod tests {
                 packets: 1000,
                 dropped: 3,
                 interface_dropped: 0,
+                ended: Some("The interface disappeared".to_owned()),
             }],
         };
         let mut kinds = [0; Kind::ALL.len()];
@@ -224,7 +232,8 @@ mod tests {
         assert_eq!(
             lossy.table(),
             "ebpfrec: recorded 1.2 s\n  packets  t\\u{1b}.pcapng  2.00 KiB\n           \
-             lo                        1,000  (3 dropped)\n  lost     3 packets in the capture \
+             lo                        1,000  (3 dropped)  (ended early: The interface \
+             disappeared)\n  lost     3 packets in the capture \
              (a filter or --snaplen helps)\n"
         );
     }

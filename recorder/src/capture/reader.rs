@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use schema::kind::LossStage;
 
 use super::{
-    CaptureError, State, count_lost,
+    State, count_lost,
     device::{BLOCK_TIMEOUT_MS, Device, reason},
 };
 use crate::loss::Losses;
@@ -44,7 +44,7 @@ pub(super) struct Chunk {
 }
 
 /// What the kernel counted on an interface.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Outcome {
     /// Start and end of the capture, nanoseconds since 1970.
     pub(super) span_ns: (u64, u64),
@@ -56,6 +56,8 @@ pub(super) struct Outcome {
     pub(super) dropped: u64,
     /// Packets the interface itself lost.
     pub(super) interface_dropped: u64,
+    /// Why the capture came to an end early, if it did.
+    pub(super) ended: Option<String>,
 }
 
 /// Reads one interface.
@@ -82,16 +84,11 @@ impl Reader {
         Self { interface, device, chunks, state, losses, outcome, last: [0; 3] }
     }
 
-    pub(super) fn run(mut self, name: &str) -> Result<Outcome, CaptureError> {
-        let result = self.read_all();
+    pub(super) fn run(mut self) -> Outcome {
+        self.outcome.ended = self.read_all().err().map(|error| reason(&error));
         self.count_drops();
         self.outcome.span_ns.1 = now_ns();
-        match result {
-            Ok(()) => Ok(self.outcome),
-            Err(error) => {
-                Err(CaptureError::Interface { name: name.to_owned(), reason: reason(&error) })
-            }
-        }
+        self.outcome
     }
 
     fn read_all(&mut self) -> Result<(), pcap::Error> {

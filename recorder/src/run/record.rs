@@ -9,14 +9,25 @@ use anyhow::Context as _;
 
 use super::{Exit, events::Events, print, report, say, stop::Stop};
 use crate::{
-    capture::{self, Capture, Captured},
-    config::{PacketsConfig, RecordConfig},
+    capture::{self, Capture},
+    config::RecordConfig,
     host::Host,
     loss::Losses,
     output::PartialFile,
     status::{Figures, Status},
     summary::{EventsSummary, PacketsSummary, Summary},
 };
+
+/// How a recording came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It was told to.
+    Told,
+    /// Nothing more can be written.
+    DiskFull,
+    /// Only packets were recorded, and no interface is left.
+    NoInterface,
+}
 
 /// How often it is looked whether everything still runs.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -43,10 +54,10 @@ pub(super) fn run(config: &RecordConfig) -> anyhow::Result<Exit> {
     let start = Instant::now();
     stop.after(config.duration);
     let mut running = Running { events, capture, losses, status: Status::new(config.quiet) };
-    let told = running.wait(&stop);
+    let end = running.wait(&stop);
     let elapsed = start.elapsed();
     running.status.clear();
-    let (summary, errors) = running.finish(config, elapsed, told);
+    let (summary, errors) = running.finish(config, elapsed, end);
     if !config.quiet {
         say(&summary.table());
     }
@@ -68,18 +79,20 @@ struct Running {
 }
 
 impl Running {
-    /// Waits for the end; whether it came because it was asked for.
-    fn wait(&mut self, stop: &Stop) -> bool {
+    fn wait(&mut self, stop: &Stop) -> End {
         while !stop.is_due() {
-            let failed = self.events.as_ref().is_some_and(Events::has_stopped)
+            let full = self.events.as_ref().is_some_and(Events::has_stopped)
                 || self.capture.as_ref().is_some_and(Capture::has_stopped);
-            if failed {
-                return false;
+            if full {
+                return End::DiskFull;
+            }
+            if self.events.is_none() && self.capture.as_ref().is_some_and(Capture::is_over) {
+                return End::NoInterface;
             }
             self.status.update(self.figures());
             stop.wait(LOOK_EVERY);
         }
-        true
+        End::Told
     }
 
     fn figures(&self) -> Figures {
@@ -98,41 +111,35 @@ impl Running {
         self,
         config: &RecordConfig,
         elapsed: Duration,
-        told: bool,
+        end: End,
     ) -> (Summary, Vec<anyhow::Error>) {
         let mut errors = vec![];
         let mut packets = None;
         if let Some((capture, config)) = self.capture.zip(config.packets.as_ref()) {
-            match finish_packets(capture, config) {
-                Ok((summary, early)) => {
-                    packets = Some(summary);
-                    errors.extend(early);
-                }
-                Err(error) => errors.push(error),
+            match capture.stop() {
+                Ok(captured) => packets = Some(PacketsSummary::new(&config.path, captured)),
+                Err(error) => errors.push(error.into()),
             }
         }
         let mut events = None;
         if let Some((running, path)) = self.events.zip(config.events.as_deref()) {
-            match running.finish(told && errors.is_empty()) {
+            match running.finish(end == End::Told && errors.is_empty()) {
                 Ok((written, kinds)) => events = Some(EventsSummary::new(path, written, &kinds)),
                 Err(error) => errors.push(error),
             }
         }
-        if !told && errors.is_empty() {
-            errors.push(anyhow::anyhow!(
+        match end {
+            // If something failed, that is what ended it, and it is said already.
+            End::DiskFull if errors.is_empty() => errors.push(anyhow::anyhow!(
                 "the disk is full: stopped, and what was recorded is whole; free some space and \
                  record again"
-            ));
+            )),
+            End::NoInterface => errors.push(anyhow::anyhow!(
+                "no interface is left to capture on: stopped, and what was recorded is whole"
+            )),
+            End::Told | End::DiskFull => {}
         }
         let complete = errors.is_empty();
         (Summary::new(elapsed, complete, events, packets, &self.losses), errors)
     }
-}
-
-fn finish_packets(
-    capture: Capture,
-    config: &PacketsConfig,
-) -> anyhow::Result<(PacketsSummary, Option<anyhow::Error>)> {
-    let (captured, early): (Captured, _) = capture.stop()?;
-    Ok((PacketsSummary::new(&config.path, captured), early.map(Into::into)))
 }
