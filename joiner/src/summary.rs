@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use schema::annotation::escape;
 use schema::annotation::{Match, Reason, Rule};
@@ -208,7 +208,11 @@ impl fmt::Display for Summary {
             write_row(f, &format!("  {reason}"), src, dst, packets)?;
         }
         if self.cut_options > 0 {
-            writeln!(f, "{} packets copied as they were: their options are cut", self.cut_options)?;
+            writeln!(
+                f,
+                "copied as they were, because their options are cut: {}",
+                self.cut_options
+            )?;
         }
         Ok(())
     }
@@ -217,9 +221,15 @@ impl fmt::Display for Summary {
 fn write_recording(f: &mut fmt::Formatter<'_>, info: &RecordingInfo) -> fmt::Result {
     let mut host = String::new();
     escape::encode(&info.host, &mut host);
-    #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
-    let seconds = info.end_ns.saturating_sub(info.start_ns).max(0) as f64 / 1e9;
-    write!(f, "{}: host {host}, {} rows, {seconds:.1} s", info.path.display(), info.rows)?;
+    write!(f, "{}: host {host}, {} rows, ", info.path.display(), info.rows)?;
+    if info.start_ns <= info.end_ns {
+        let (from, to) = (time(info.start_ns), time(info.end_ns));
+        #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
+        let seconds = info.end_ns.saturating_sub(info.start_ns) as f64 / 1e9;
+        write!(f, "{from} to {to} ({seconds:.1} s)")?;
+    } else {
+        write!(f, "no time known")?;
+    }
     if !info.complete {
         write!(f, ", INCOMPLETE (no clean end)")?;
     }
@@ -231,6 +241,12 @@ fn write_recording(f: &mut fmt::Formatter<'_>, info: &RecordingInfo) -> fmt::Res
     writeln!(f)
 }
 
+/// RFC 3339 in UTC; nanoseconds since 1970.
+fn time(ns: i64) -> String {
+    let since = Duration::from_nanos(u64::try_from(ns).unwrap_or(0));
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
+}
+
 fn write_row(f: &mut fmt::Formatter<'_>, name: &str, src: u64, dst: u64, all: u64) -> fmt::Result {
     if src == 0 && dst == 0 {
         return Ok(());
@@ -238,4 +254,98 @@ fn write_row(f: &mut fmt::Formatter<'_>, name: &str, src: u64, dst: u64, all: u6
     #[expect(clippy::cast_precision_loss, reason = "a share for people")]
     let share = |count: u64| 100.0 * count as f64 / all.max(1) as f64;
     writeln!(f, "{name:<22}{src:>12} {:>5.1} %{dst:>12} {:>5.1} %", share(src), share(dst))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::{ConversationId, IdentityId};
+
+    fn summary() -> Summary {
+        let named = |nat, rule| SideVerdict::Named {
+            conversation: ConversationId(0),
+            owner: IdentityId(0),
+            found: Match { nat, rule },
+        };
+        let mut counts = Counts::default();
+        counts.add(&Verdict { src: named(false, Rule::Exact), dst: named(true, Rule::Exact) });
+        counts.add(&Verdict {
+            src: named(false, Rule::Early),
+            dst: SideVerdict::Unnamed(Reason::Remote),
+        });
+        let mut other = Counts::default();
+        other.add(&Verdict::none(Reason::NotIp));
+        other.add(&Verdict::none(Reason::InLoss));
+        counts.merge(&other);
+        let start_ns = 1_700_000_000_000_000_000;
+        let whole = RecordingInfo {
+            path: "a.parquet".into(),
+            host: "web-1".into(),
+            start_ns,
+            end_ns: start_ns + 61_500_000_000,
+            complete: true,
+            rows: 12,
+            lost: vec![("ring".into(), 0)],
+        };
+        let cut = RecordingInfo {
+            path: "b.parquet".into(),
+            host: "\x1b[2Jevil".into(),
+            start_ns: i64::MAX,
+            end_ns: i64::MIN,
+            complete: false,
+            lost: vec![("ring".into(), 3), ("con\ntrack".into(), 1)],
+            ..whole.clone()
+        };
+        Summary {
+            capture: "in.pcap".into(),
+            output: "out.pcapng".into(),
+            recordings: vec![whole, cut],
+            counts,
+            annotated: 2,
+            cut_options: 1,
+            growth: 202,
+            bytes_in: 4000,
+            bytes_out: 4202,
+            elapsed: Duration::from_millis(500),
+            damage: Some(Damage { offset: 77, packets: 4, what: "cut off".into() }),
+        }
+    }
+
+    #[test]
+    fn the_table_tells_every_match_reason_and_loss() {
+        assert_eq!(
+            summary().to_string(),
+            "\
+4 packets, 2 annotated, +50.5 bytes a packet, 4000 -> 4202 bytes, 0.50 s (8 packets/s)
+a.parquet: host web-1, 12 rows, 2023-11-14T22:13:20Z to 2023-11-14T22:14:21Z (61.5 s)
+b.parquet: host %1B[2Jevil, 12 rows, no time known, INCOMPLETE (no clean end), LOST 3 (ring), LOST 1 (con%0Atrack)
+                            source         destination
+named                            2  50.0 %           1  25.0 %
+  exact                          1  25.0 %           0   0.0 %
+  early                          1  25.0 %           0   0.0 %
+  nat+exact                      0   0.0 %           1  25.0 %
+unnamed                          2  50.0 %           3  75.0 %
+  not-ip                         1  25.0 %           1  25.0 %
+  remote                         0   0.0 %           1  25.0 %
+  in-loss                        1  25.0 %           1  25.0 %
+copied as they were, because their options are cut: 1
+"
+        );
+    }
+
+    #[test]
+    fn the_numbers_for_scripts_are_the_same() {
+        let json = summary().json();
+        assert_eq!(json["packets"], 4);
+        assert_eq!(json["source"]["by_match"], json!({ "exact": 1, "early": 1 }));
+        assert_eq!(json["destination"]["named"], 1);
+        assert_eq!(
+            json["destination"]["by_reason"],
+            json!({ "not-ip": 1, "remote": 1, "in-loss": 1 })
+        );
+        assert_eq!(json["growth_per_packet"], 50.5);
+        assert_eq!(json["recordings"][1]["lost"], json!({ "ring": 3, "con\ntrack": 1 }));
+        assert_eq!(json["recordings"][1]["complete"], false);
+        assert_eq!(json["damage"], json!({ "offset": 77, "packets": 4, "what": "cut off" }));
+    }
 }

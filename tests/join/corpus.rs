@@ -82,6 +82,18 @@ fn tshark_reads_the_same_packets() {
     }
 }
 
+/// Whether TCP or UDP stands in the outermost IP packet, on a link that is looked into.
+fn has_plain_ports(protocols: &str) -> bool {
+    const LINKS: [&str; 8] =
+        ["eth", "ethertype", "vlan", "ieee8021ad", "sll", "raw", "null", "loop"];
+    let mut layers = protocols.split(':').skip_while(|layer| LINKS.contains(layer));
+    // Extension headers are layers of their own.
+    matches!(layers.next(), Some("ip" | "ipv6"))
+        && layers
+            .find(|layer| !layer.starts_with("ipv6."))
+            .is_some_and(|layer| ["tcp", "udp"].contains(&layer))
+}
+
 /// The tuples that tshark sees, outermost first, against ours.
 #[test]
 fn tuples_are_those_of_tshark() {
@@ -100,7 +112,7 @@ fn tuples_are_those_of_tshark() {
         "udp.dstport",
         "frame.protocols",
     ];
-    let mut compared = 0;
+    let (mut compared, mut plain) = (0, 0);
     for capture in captures() {
         let file = fs::File::open(&capture).expect("capture");
         let Ok(mut scanner) = Scanner::new(file, Pool::default()) else { continue };
@@ -121,7 +133,19 @@ fn tuples_are_those_of_tshark() {
                     Item::Other(_) => continue,
                 };
                 let Some(row) = rows.next() else { break };
-                let Ok(packet) = decoded else { continue };
+                let packet = match decoded {
+                    Ok(packet) => packet,
+                    Err(why) => {
+                        let protocols = &row[8];
+                        assert!(
+                            !has_plain_ports(protocols),
+                            "{}: {why:?}: {protocols}",
+                            capture.display()
+                        );
+                        continue;
+                    }
+                };
+                plain += usize::from(has_plain_ports(&row[8]));
                 let tuple = packet.tuple;
                 // tshark has a value per layer; ours is the outermost.
                 let first = |at: usize| row[at].split(';').next().unwrap_or_default().to_owned();
@@ -143,5 +167,6 @@ fn tuples_are_those_of_tshark() {
     }
     if corpus().is_some() {
         assert!(compared > 900, "only {compared} tuples were compared");
+        assert!(plain > 900, "tshark's layers of only {plain} packets were understood");
     }
 }

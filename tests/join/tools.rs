@@ -33,6 +33,8 @@ pub(crate) fn tshark(capture: &Path, fields: &[&str]) -> Option<Vec<Vec<String>>
     let mut command = Command::new("tshark");
     // All occurrences of a field, with a separator that no field has.
     command.arg("-r").arg(capture).args(["-n", "-T", "fields", "-E", "aggregator=;"]);
+    // A fragment is what it is, not the last piece of a whole.
+    command.args(["-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE"]);
     // Names and clocks of the machine must not matter.
     command.env("TZ", "UTC");
     for field in fields.iter().chain(&["frame.encap_type"]) {
