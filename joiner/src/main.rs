@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use joiner::chunk::Damage;
 use joiner::cli::{Cli, Report, Task};
-use joiner::run::join;
+use joiner::pipeline::PipelineError;
+use joiner::run::{RunError, join};
 use joiner::show::{ShowError, show};
 
 /// How the program ends; 2 is clap's, for wrong usage.
@@ -23,6 +24,12 @@ fn main() -> ExitCode {
             Ok(summary) => {
                 print_summary(&summary, report);
                 end_of(&config.capture.display(), summary.damage.as_ref())
+            }
+            // The output is a pipe, and its reader has seen enough.
+            Err(RunError::Pipeline(PipelineError::Write(error)))
+                if error.kind() == io::ErrorKind::BrokenPipe =>
+            {
+                Exit::Success
             }
             Err(error) => fail(&error),
         },

@@ -1,6 +1,7 @@
 //! What is not as it should be gets one line that says what to do, and leaves no half-written file.
 
 use std::fs;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -101,7 +102,7 @@ fn no_input_is_ever_overwritten() {
 #[test]
 fn a_pipe_is_not_waited_for() {
     let folder = scene();
-    let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status();
+    let made = Command::new("mkfifo").arg(folder.path().join("pipe")).status();
     assert!(made.expect("mkfifo runs").success());
     assert_eq!(
         refused(&folder, &["pipe", "ev.parquet", "-o", "out.pcapng"]),
@@ -133,6 +134,24 @@ fn a_full_disk_is_told_and_leaves_no_output() {
         "ebpfjoin: cannot write the output: No space left on device (os error 28); free some space \
          or choose another folder"
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let folder = scene();
+    put(&folder, "in.pcapng", &pcapng(false, &[]));
+    let join = ["in.pcapng", "ev.parquet", "-o", "/dev/stdout", "--quiet"];
+    for args in [&join[..], &["show", "in.pcapng"]] {
+        // The first write finds a pipe that nobody reads.
+        let (reader, writer) = std::io::pipe().expect("pipe");
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ebpfjoin"));
+        let output = command.current_dir(folder.path()).args(args).stdout(writer).output();
+        let output = output.expect("ebpfjoin starts");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+        assert!(output.status.success(), "{args:?}");
+    }
 }
 
 #[test]
