@@ -59,7 +59,8 @@ impl Index {
             .collect();
         placed.sort_unstable();
         let mut index = Self::default();
-        for group in placed.chunk_by(|a, b| a.0 == b.0) {
+        for group in placed.chunk_by_mut(|a, b| a.0 == b.0) {
+            end_where_the_next_begins(recordings, group);
             let range = index.push_group(group);
             match group[0].0 {
                 Place::Flow(key, is_up) => {
@@ -116,6 +117,28 @@ impl Index {
     fn slice(&self, range: &Range<u32>) -> &[Entry] {
         let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
         self.entries.get(place(range.start)..place(range.end)).unwrap_or(&[])
+    }
+}
+
+/// A TCP socket has its tuple to itself within its namespace. One whose close was not recorded was
+/// gone by the time the next one had the tuple.
+fn end_where_the_next_begins(
+    recordings: &Recordings,
+    group: &mut [(Place, i64, ConversationId, i64)],
+) {
+    let life_of = |id| recordings.life(recordings.conversation(id).life);
+    // The earliest start seen so far, by namespace; from the last life to the first.
+    let mut next_starts: HashMap<_, i64> = HashMap::new();
+    for (_, start_ns, id, end_ns) in group.iter_mut().rev() {
+        let life = life_of(*id);
+        let Some(netns_cookie) = life.netns_cookie else { continue };
+        if recordings.conversation(*id).tuple.proto != Proto::TCP {
+            return;
+        }
+        let next = next_starts.insert((life.host, netns_cookie), *start_ns);
+        if let Some(next) = next.filter(|next| life.closed.is_none() && next > start_ns) {
+            *end_ns = (next - 1).min(*end_ns);
+        }
     }
 }
 

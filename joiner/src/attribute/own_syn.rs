@@ -1,6 +1,9 @@
 //! Which connection attempt of the capture each TCP conversation began with. The life of a socket
 //! reaches back to its own SYN, however long ago that was, and never past it.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use schema::flow::Way;
 use schema::{EventDirection, Kind, Proto};
 
@@ -48,55 +51,44 @@ impl OwnSyns {
         way: Way,
         before_ns: i64,
     ) {
-        for (i, entry) in entries.iter().enumerate() {
-            // A life that was over when this one began has used up its attempt; one that overlaps
-            // lives in another namespace and may share it.
-            let used = entries[..i]
-                .iter()
-                .filter(|earlier| earlier.end_ns < entry.start_ns)
-                .filter_map(|earlier| self.of(earlier.conversation))
-                .max();
-            let conversation = recordings.conversation(entry.conversation);
-            let life = recordings.life(conversation.life);
-            let fits = |(position, attempt): &(usize, &Attempt)| {
-                used.is_none_or(|used| *position > used)
-                    && match life.direction {
-                        Some(EventDirection::Out) => attempt.opener == way,
-                        Some(EventDirection::In) => attempt.opener != way,
-                        None => true,
-                    }
+        // Lives that began already, by their end: once over, they have used up their attempts. One
+        // that overlaps lives in another namespace and may share its attempt.
+        let mut begun: BinaryHeap<Reverse<(i64, Option<usize>)>> = BinaryHeap::new();
+        let mut used = None;
+        for entry in entries {
+            while let Some(&Reverse((end_ns, own))) = begun.peek() {
+                if end_ns >= entry.start_ns {
+                    break;
+                }
+                used = used.max(own);
+                begun.pop();
+            }
+            let life = recordings.life(recordings.conversation(entry.conversation).life);
+            let free = used.map_or(0, |used| used + 1);
+            let fits = |position: &usize| match life.direction {
+                Some(EventDirection::Out) => attempts[*position].opener == way,
+                Some(EventDirection::In) => attempts[*position].opener != way,
+                None => true,
             };
-            let mut fitting = attempts.iter().enumerate().filter(fits);
-            let earliest = entry.start_ns.saturating_sub(before_ns);
+            // Attempts up to a time, less those that are used up.
+            let until = |time_ns: i64| {
+                attempts.partition_point(|attempt| attempt.first_ns <= time_ns).max(free)
+            };
             let own = if life.opened == Kind::TcpConnect {
                 // The row precedes the SYN; the other order is clock slack.
-                let mut before = None;
-                let mut after = None;
-                for (position, attempt) in fitting {
-                    if attempt.first_ns > entry.end_ns {
-                        break;
-                    }
-                    if attempt.first_ns >= entry.start_ns {
-                        after = Some(position);
-                        break;
-                    }
-                    if attempt.first_ns >= earliest {
-                        before = Some(position);
-                    }
-                }
-                after.or(before)
+                let earliest = until(entry.start_ns.saturating_sub(before_ns).saturating_sub(1));
+                let start = until(entry.start_ns.saturating_sub(1));
+                (start..until(entry.end_ns))
+                    .find(fits)
+                    .or_else(|| (earliest..start).rev().find(fits))
             } else {
                 // The row follows the handshake, or the whole of it (a socket that was there
                 // already); the other order is clock slack.
                 let latest = entry.start_ns.saturating_add(before_ns).min(entry.end_ns);
-                let before = fitting
-                    .clone()
-                    .take_while(|(_, attempt)| attempt.first_ns <= entry.start_ns)
-                    .last();
-                before
-                    .or_else(|| fitting.find(|(_, attempt)| attempt.first_ns <= latest))
-                    .map(|(position, _)| position)
+                let start = until(entry.start_ns);
+                (free..start).rev().find(fits).or_else(|| (start..until(latest)).find(fits))
             };
+            begun.push(Reverse((entry.end_ns, own)));
             if let Some(slot) = self.slot(entry.conversation) {
                 *slot = own.and_then(|position| u32::try_from(position).ok());
             }

@@ -13,6 +13,10 @@ use crate::events::{ConversationId, IdentityId};
 use crate::index::Entry;
 use crate::syn::{Attempt, SynTable};
 
+/// How many lives or attempts of one tuple are looked at around a packet's time. One tuple is one
+/// connection at a time in each namespace, so more can only come from more namespaces.
+const LOOK_AROUND: usize = 64;
+
 /// What fits one end of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
@@ -45,6 +49,12 @@ impl<'a> End<'a> {
     /// which decides alone.
     fn attempts(&self) -> &'a [Attempt] {
         self.syns.attempts(self.key)
+    }
+
+    /// The attempts up to `time_ns`.
+    fn seen_attempts(&self, time_ns: i64) -> &'a [Attempt] {
+        let attempts = self.attempts();
+        &attempts[..attempts.partition_point(|attempt| attempt.first_ns <= time_ns)]
     }
 
     /// Applies the rules in order of certainty.
@@ -101,14 +111,18 @@ impl<'a> End<'a> {
     /// The attempt that a SYN or SYN-ACK names by its number.
     fn named_attempt(&self, tcp: &Tcp, time_ns: i64) -> Option<usize> {
         let is_it = |attempt: &Attempt| {
-            attempt.first_ns <= time_ns
-                && if is_syn(tcp) {
-                    attempt.opener == self.way && attempt.seq == tcp.seq
-                } else {
-                    attempt.opener != self.way && attempt.is_acked_by(tcp.ack)
-                }
+            if is_syn(tcp) {
+                attempt.opener == self.way && attempt.seq == tcp.seq
+            } else {
+                attempt.opener != self.way && attempt.is_acked_by(tcp.ack)
+            }
         };
-        (is_syn(tcp) || is_syn_ack(tcp)).then(|| self.attempts().iter().rposition(is_it)).flatten()
+        if !is_syn(tcp) && !is_syn_ack(tcp) {
+            return None;
+        }
+        let seen = self.seen_attempts(time_ns);
+        let oldest = seen.len().saturating_sub(LOOK_AROUND);
+        seen[oldest..].iter().rposition(is_it).map(|position| oldest + position)
     }
 
     /// A packet of the handshake belongs to the conversation that began with this attempt.
@@ -116,7 +130,11 @@ impl<'a> End<'a> {
     where
         F: Fn(ConversationId) -> Option<IdentityId>,
     {
-        for entry in self.entries {
+        // A life begins at about the time of its own SYN, or is the next one after it.
+        let first_ns = self.attempts()[attempt].first_ns;
+        let near = self.entries.partition_point(|entry| entry.start_ns <= first_ns);
+        let around = near.saturating_sub(LOOK_AROUND)..self.entries.len().min(near + LOOK_AROUND);
+        for entry in &self.entries[around] {
             if self.own_syns.of(entry.conversation) != Some(attempt) {
                 continue;
             }
@@ -168,7 +186,7 @@ impl<'a> End<'a> {
     fn next_lives(&self, begun: usize) -> impl Iterator<Item = &Entry> {
         let next = &self.entries[begun..];
         let first_end = next.first().map_or(i64::MIN, |entry| entry.end_ns);
-        next.iter().take_while(move |entry| entry.start_ns <= first_end)
+        next.iter().take(LOOK_AROUND).take_while(move |entry| entry.start_ns <= first_end)
     }
 
     /// Without a SYN to go by: within the window, and not past the end of an earlier life.
@@ -191,14 +209,12 @@ impl<'a> End<'a> {
     {
         let not_superseded = |entry: &Entry| {
             let own = self.own_syns.of(entry.conversation);
-            let newer = self.attempts().iter().enumerate().rev().find(|(position, attempt)| {
-                attempt.first_ns <= time_ns
-                    && match own {
-                        Some(own) => *position > own,
-                        None => attempt.first_ns > entry.start_ns,
-                    }
+            let seen = self.seen_attempts(time_ns);
+            let newer = seen.last().filter(|latest| match own {
+                Some(own) => seen.len() - 1 > own,
+                None => latest.first_ns > entry.start_ns,
             });
-            let Some((_, newer)) = newer else { return true };
+            let Some(newer) = newer else { return true };
             // The other way, the old socket speaks until the new one answers.
             newer.opener != self.way
                 && newer.answered_ns.is_none_or(|answered| time_ns < answered)

@@ -75,6 +75,7 @@ impl World {
             host: HostId(0),
             socket_cookie: u64::from(pid),
             netns: None,
+            netns_cookie: Some(1),
             direction: match opened {
                 Kind::TcpConnect => Some(EventDirection::Out),
                 Kind::TcpAccept => Some(EventDirection::In),
@@ -238,6 +239,39 @@ fn two_processes_at_once_are_ambiguous_one_process_twice_is_not() {
     assert_eq!(two.ends(data_up(), 15.0)[0], "ambiguous");
     assert_eq!(two.ends(data_up(), 10.5)[0], "1 exact");
     assert_eq!(two.ends(data_up(), 19.5)[0], "1 exact");
+}
+
+#[test]
+fn a_life_whose_close_was_lost_ends_where_the_next_one_begins() {
+    let mut world = World::new().connect(1, 10.0, 1000.0).connect(2, 20.0, 30.0);
+    world.recordings.lives[0].closed = None;
+    let matcher = world.ready();
+    assert_eq!(matcher.ends(data_up(), 15.0)[0], "1 exact");
+    assert_eq!(matcher.ends(data_up(), 25.0)[0], "2 exact");
+    assert_eq!(matcher.ends(data_up(), 31.0)[0], "2 late");
+    // In another namespace both may be open.
+    let mut world = World::new().connect(1, 10.0, 1000.0).connect(2, 20.0, 30.0);
+    world.recordings.lives[0].closed = None;
+    world.recordings.lives[1].netns_cookie = Some(2);
+    assert_eq!(world.ready().ends(data_up(), 25.0)[0], "ambiguous");
+}
+
+#[test]
+fn a_tuple_that_is_used_again_and_again_is_split_at_every_syn() {
+    let mut world = World::new();
+    for n in 0..3000_u32 {
+        let start = f64::from(n) * 0.1;
+        world = world.syn(start, n * 1000).accept(n + 1, start + 0.01, start + 0.05);
+    }
+    let matcher = world.ready();
+    for n in [0_u32, 1, 1500, 2999] {
+        let start = f64::from(n) * 0.1;
+        let pid = n + 1;
+        assert_eq!(matcher.ends(syn_packet(n * 1000), start)[1], format!("{pid} early"));
+        assert_eq!(matcher.ends(data_up(), start + 0.005)[1], format!("{pid} early"));
+        assert_eq!(matcher.ends(data_up(), start + 0.03)[1], format!("{pid} exact"));
+        assert_eq!(matcher.ends(data_up(), start + 0.09)[1], format!("{pid} late"));
+    }
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub struct Life {
     pub socket_cookie: u64,
     /// Inode of the socket's network namespace.
     pub netns: Option<u64>,
+    /// The kernel's id of that namespace.
+    pub netns_cookie: Option<u64>,
     /// Who opened the connection.
     pub direction: Option<EventDirection>,
     /// The kind of its first row.

@@ -25,6 +25,7 @@ const COLUMNS: &[&str] = &[
     "local_port",
     "remote_port",
     "socket_cookie",
+    "netns_cookie",
     "netns",
     "pid",
     "tid",
@@ -179,6 +180,7 @@ impl Builder {
             host,
             socket_cookie: cookie,
             netns: None,
+            netns_cookie: None,
             direction: None,
             opened: kind,
             closed: None,
@@ -211,6 +213,7 @@ impl Builder {
         life.end_ns = life.end_ns.max(time_ns);
         life.direction = life.direction.or(direction);
         life.netns = life.netns.or(columns.netns.get(row));
+        life.netns_cookie = life.netns_cookie.or(columns.netns_cookie.get(row));
         life.latency_us = life.latency_us.or(columns.latency_us.get(row));
         life.retransmits = life.retransmits.max(columns.retransmits.get(row));
         if matches!(kind, Kind::TcpClose | Kind::UdpClose | Kind::TcpConnectFail) {
