@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use schema::SchemaError;
 use schema::rows::EventFile;
 
+mod cache;
 mod host;
 mod identity;
 mod life;

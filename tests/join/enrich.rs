@@ -81,7 +81,7 @@ fn the_sender_stands_in_the_standard_option_unless_the_packet_has_one() {
 fn a_second_run_replaces_the_annotations_of_the_first() {
     let folder = scene();
     let foreign = [(1, b"ebpfish, but not ours".to_vec()), (8, vec![9; 8])];
-    for given in [&foreign[..1], &[]] {
+    for given in [&foreign[..], &foreign[..1], &[]] {
         put(&folder, "in.pcapng", &pcapng(false, given));
         join(folder.path(), "in.pcapng", &[]);
         let once = fs::read(folder.path().join("out.pcapng")).expect("output");

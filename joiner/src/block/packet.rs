@@ -6,10 +6,10 @@
 //! 20 captured length u32   24 original length u32   28 packet, padded to 4 …   options
 //! ```
 
-use schema::annotation::PREFIX;
 use schema::annotation::option::{
     ByteOrder, OPT_COMMENT, OPT_PROCESS_THREAD, Options, RawOption, padding,
 };
+use schema::annotation::{Annotation, PREFIX};
 
 use super::{Block, ENHANCED_PACKET};
 
@@ -111,7 +111,11 @@ impl<'a> PacketBlock<'a> {
     /// nothing was appended.
     pub fn rewrite(&self, added: Added<'_>, out: &mut Vec<u8>) -> bool {
         let order = self.order;
-        let was_annotated = self.own_comment().is_some();
+        // The sender that an older annotation of ours names: then that option is ours, too.
+        let own_pid = self
+            .own_comment()
+            .and_then(Annotation::decode)
+            .and_then(|annotation| annotation.src.process.pid);
         let start = out.len();
         out.extend_from_slice(&self.bytes[..self.options_at()]);
         let options = self.options();
@@ -127,7 +131,8 @@ impl<'a> PacketBlock<'a> {
                 }
                 Some(Ok(option)) => {
                     let is_process = option.code == OPT_PROCESS_THREAD;
-                    if is_ours(&option) || (is_process && was_annotated) {
+                    let pid = option.process_thread(order).map(|(pid, _)| pid);
+                    if is_ours(&option) || (pid.is_some() && pid == own_pid) {
                         continue;
                     }
                     has_process |= is_process;
@@ -178,7 +183,7 @@ mod tests {
 
     type Opt = (u16, Vec<u8>);
 
-    const COMMENT: &[u8] = b"ebpf src.pid=7";
+    const COMMENT: &[u8] = b"ebpf src.pid=117901063 src.comm=x";
 
     fn build(order: ByteOrder, data: &[u8], options: &[Opt]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -251,10 +256,9 @@ mod tests {
             let once = rewritten(&bytes, order, &ours());
             prop_assert_eq!(&once, &build(order, &data, &want));
             prop_assert_eq!(view(&once, order).own_comment(), std::str::from_utf8(COMMENT).ok());
-            if !has_process {
-                prop_assert_eq!(&rewritten(&once, order, &ours()), &once);
-                prop_assert_eq!(rewritten(&once, order, &[]), bytes);
-            }
+            // Somebody else's process option stays theirs, beside a comment of ours, too.
+            prop_assert_eq!(&rewritten(&once, order, &ours()), &once);
+            prop_assert_eq!(rewritten(&once, order, &[]), bytes);
         }
 
         #[test]

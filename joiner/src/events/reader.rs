@@ -8,6 +8,7 @@ use indexmap::IndexSet;
 use schema::rows::{Columns, EventFile, TextColumn};
 use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto, SchemaError};
 
+use super::cache::{BatchCache, Cached};
 use super::host::{Host, HostId, RecordingInfo};
 use super::identity::{Identity, IdentityId};
 use super::life::{Conversation, ConversationId, Handover, Life, LifeId};
@@ -84,6 +85,7 @@ impl Builder {
                 self.add_row(host, &columns, &mut cache, &mut info, row);
             }
         }
+        merge_losses(&mut info.lost, &meta.lost);
         if let Some(end) = parse_time(&meta.end) {
             info.end_ns = end;
         }
@@ -323,63 +325,16 @@ impl Builder {
     }
 }
 
-/// What the values of one batch's dictionaries mean, each worked out once.
-struct BatchCache {
-    kind: Cached<Kind>,
-    proto: Cached<Proto>,
-    local: Cached<[u8; 16]>,
-    remote: Cached<[u8; 16]>,
-    user: Cached<TextId>,
-    comm: Cached<TextId>,
-    exe: Cached<TextId>,
-    cmdline: Cached<TextId>,
-    parent_comm: Cached<TextId>,
-    parent_exe: Cached<TextId>,
-    container_id: Cached<TextId>,
-    container_name: Cached<TextId>,
-    container_image: Cached<TextId>,
-    pod_name: Cached<TextId>,
-}
-
-impl BatchCache {
-    fn new(columns: &Columns<'_>) -> Self {
-        Self {
-            kind: Cached::new(&columns.kind),
-            proto: Cached::new(&columns.proto),
-            local: Cached::new(&columns.local_addr),
-            remote: Cached::new(&columns.remote_addr),
-            user: Cached::new(&columns.user),
-            comm: Cached::new(&columns.comm),
-            exe: Cached::new(&columns.exe),
-            cmdline: Cached::new(&columns.cmdline),
-            parent_comm: Cached::new(&columns.parent_comm),
-            parent_exe: Cached::new(&columns.parent_exe),
-            container_id: Cached::new(&columns.container_id),
-            container_name: Cached::new(&columns.container_name),
-            container_image: Cached::new(&columns.container_image),
-            pod_name: Cached::new(&columns.pod_name),
+/// The metadata count what was lost after the last `lost` row, too; the larger number is the truth.
+fn merge_losses(lost: &mut Vec<(String, u64)>, json: &str) {
+    let Ok(serde_json::Value::Object(stages)) = serde_json::from_str(json) else { return };
+    for (stage, count) in stages {
+        let count = count.as_u64().unwrap_or(0);
+        match lost.iter_mut().find(|(known, _)| *known == stage) {
+            Some((_, rows)) => *rows = count.max(*rows),
+            None if count > 0 => lost.push((stage, count)),
+            None => {}
         }
-    }
-}
-
-/// The meaning of each value of a dictionary; outer `None` is not worked out yet.
-struct Cached<T>(Vec<Option<Option<T>>>);
-
-impl<T: Copy> Cached<T> {
-    fn new(column: &TextColumn<'_>) -> Self {
-        Self(vec![None; column.keys()])
-    }
-
-    fn get(
-        &mut self,
-        column: &TextColumn<'_>,
-        row: usize,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        let Some(slot) = column.key(row).and_then(|key| self.0.get_mut(key)) else {
-            return column.get(row).and_then(parse);
-        };
-        *slot.get_or_insert_with(|| column.get(row).and_then(parse))
     }
 }
 
@@ -391,4 +346,19 @@ fn parse_time(text: &str) -> Option<i64> {
     let time = humantime::parse_rfc3339(text).ok()?;
     let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
     i64::try_from(since.as_nanos()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merge_losses;
+
+    #[test]
+    fn losses_are_those_of_rows_and_metadata_whichever_are_more() {
+        let mut lost = vec![("ring".to_owned(), 5), ("disk".to_owned(), 9)];
+        merge_losses(&mut lost, r#"{"ring": 7, "disk": 2, "capture": 3, "channel": 0}"#);
+        let want = [("ring", 7), ("disk", 9), ("capture", 3)];
+        assert_eq!(lost, want.map(|(stage, count)| (stage.to_owned(), count)));
+        merge_losses(&mut lost, "not JSON");
+        assert_eq!(lost.len(), 3);
+    }
 }
