@@ -1,6 +1,6 @@
-//! Rules 1 to 3 of DESIGN §5 for one end of one packet: exact, early, late. Each rule collects the
-//! conversations that fit; the first rule that finds any decides, and if they belong to different
-//! processes nobody is named.
+//! The three rules that need no table but the lives, for one end of one packet: exact, early, late.
+//! Each rule collects the conversations that fit; the first rule that finds any decides, and if they
+//! belong to different processes nobody is named.
 
 use schema::annotation::Rule;
 use schema::flow::Way;

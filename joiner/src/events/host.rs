@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use schema::Endpoint;
 
-/// How long before its `ts` a `lost` row reaches back, nanoseconds (DESIGN: it covers the second
+/// How long before its `ts` a `lost` row reaches back, nanoseconds (it tells of the second
 /// before).
 const LOSS_SPAN_NS: i64 = 1_000_000_000;
 
