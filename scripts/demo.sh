@@ -7,9 +7,10 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 bin=${CARGO_TARGET_DIR:-$root/target}/release
 out=$(mktemp -d "${TMPDIR:-/tmp}/ebpf-demo.XXXXXX")
 
-as_root() {
-	if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
+# What makes a command run as root; nothing where we are root. Not a function: in the background
+# that would be a shell of its own, and a signal would end the shell instead of the recorder.
+as_root=()
+[ "$(id -u)" = 0 ] || as_root=(sudo -n)
 
 # A web server and two clients on the loopback interface, v4 and v6, and a refused connection.
 traffic() {
@@ -35,27 +36,27 @@ why_not() {
 		echo 'recording needs root (no password-less sudo here)'
 		return
 	fi
-	as_root "$bin/ebpfrec" check >"$out/check.txt" 2>&1 || head -n 1 "$out/check.txt"
+	"${as_root[@]}" "$bin/ebpfrec" check >"$out/check.txt" 2>&1 || head -n 1 "$out/check.txt"
 }
 
 reason=$(why_not)
 if [ -z "$reason" ]; then
 	echo '$ ebpfrec --events ev.parquet --packets trace.pcapng -i lo -f tcp'
-	as_root "$bin/ebpfrec" --events "$out/ev.parquet" --packets "$out/trace.pcapng" \
+	"${as_root[@]}" "$bin/ebpfrec" --events "$out/ev.parquet" --packets "$out/trace.pcapng" \
 		-i lo -f tcp --duration 60s 2>"$out/ebpfrec.txt" &
 	recorder=$!
-	trap 'as_root kill "$recorder" 2>/dev/null || true' EXIT
+	trap '"${as_root[@]}" kill "$recorder" 2>/dev/null || true' EXIT
 	for _ in $(seq 100); do
 		grep -q '^ebpfrec: recording' "$out/ebpfrec.txt" && break
 		kill -0 "$recorder" 2>/dev/null || break
 		sleep 0.1
 	done
 	traffic
-	as_root kill -TERM "$recorder" # sudo passes it on
+	"${as_root[@]}" kill -TERM "$recorder" # sudo passes it on
 	wait "$recorder"
 	trap - EXIT
 	cat "$out/ebpfrec.txt"
-	if [ "$(id -u)" != 0 ]; then as_root chown "$(id -u)" "$out"/*; fi
+	if [ "$(id -u)" != 0 ]; then "${as_root[@]}" chown "$(id -u)" "$out"/*; fi
 	capture=$out/trace.pcapng events=$out/ev.parquet
 else
 	echo "demo: cannot record here: $reason; joining the recorded fixture instead"
