@@ -2,6 +2,8 @@
 //! A pure function of the packet and of tables that were complete before the first packet, so that
 //! packets can be decided in any order, on any thread.
 
+use std::sync::Arc;
+
 use schema::annotation::{Match, Reason};
 use schema::flow::Way;
 use schema::{Endpoint, FiveTuple, FlowKey, Proto};
@@ -41,7 +43,7 @@ impl Default for Windows {
 #[derive(Debug)]
 pub struct Matcher {
     recordings: Recordings,
-    index: Index,
+    index: Arc<Index>,
     syns: SynTable,
     own_syns: OwnSyns,
     windows: Windows,
@@ -50,7 +52,12 @@ pub struct Matcher {
 impl Matcher {
     /// A matcher over `recordings`, with the SYNs of the whole capture.
     #[must_use]
-    pub fn new(recordings: Recordings, index: Index, syns: SynTable, windows: Windows) -> Self {
+    pub fn new(
+        recordings: Recordings,
+        index: Arc<Index>,
+        syns: SynTable,
+        windows: Windows,
+    ) -> Self {
         let own_syns = OwnSyns::assign(&recordings, &index, &syns, windows.before_ns);
         Self { recordings, index, syns, own_syns, windows }
     }

@@ -97,6 +97,15 @@ pub fn next_whole(bytes: &[u8], order: ByteOrder) -> Option<Block<'_>> {
     Some(Block { kind: order.u32(kind), bytes: bytes.get(..length as usize)? })
 }
 
+/// Appends a little-endian block around `body`, whose length is a multiple of 4.
+fn write_block(kind: u32, body: &[u8], out: &mut Vec<u8>) {
+    let length = u32::try_from(body.len() + 12).unwrap_or(u32::MAX);
+    out.extend(kind.to_le_bytes());
+    out.extend(length.to_le_bytes());
+    out.extend(body);
+    out.extend(length.to_le_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

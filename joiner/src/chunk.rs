@@ -50,6 +50,36 @@ pub enum Item<'a> {
     Other(&'a [u8]),
 }
 
+/// What is needed of a packet to decide about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Captured<'a> {
+    /// How it begins.
+    pub link: LinkType,
+    /// As far as it was captured.
+    pub data: &'a [u8],
+    /// Nanoseconds since 1970.
+    pub time_ns: i64,
+}
+
+impl<'a> Item<'a> {
+    /// The packet, if there is one with a time.
+    #[inline]
+    #[must_use]
+    pub fn captured(&self) -> Option<Captured<'a>> {
+        match *self {
+            Self::Block(packet, link, clock) => Some(Captured {
+                link,
+                data: packet.data(),
+                time_ns: clock.nanoseconds(packet.timestamp()),
+            }),
+            Self::Record(record, link) => {
+                Some(Captured { link, data: record.data, time_ns: record.time_ns })
+            }
+            Self::Simple(_) | Self::Malformed(_) | Self::Other(_) => None,
+        }
+    }
+}
+
 impl Chunk {
     /// Its bytes as they stand in the file.
     #[must_use]

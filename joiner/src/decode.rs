@@ -44,6 +44,20 @@ impl Tcp {
     pub const PSH: u8 = 0x08;
     /// The acknowledgement number is valid.
     pub const ACK: u8 = 0x10;
+
+    /// Whether this asks for a connection.
+    #[inline]
+    #[must_use]
+    pub const fn is_syn(&self) -> bool {
+        self.flags & (Self::SYN | Self::ACK) == Self::SYN
+    }
+
+    /// Whether this grants one.
+    #[inline]
+    #[must_use]
+    pub const fn is_syn_ack(&self) -> bool {
+        self.flags & (Self::SYN | Self::ACK) == Self::SYN | Self::ACK
+    }
 }
 
 /// Why a packet has no transport tuple.

@@ -8,8 +8,8 @@ use schema::FiveTuple;
 use schema::annotation::Reason;
 
 use crate::attribute::{Matcher, Verdict};
-use crate::chunk::{Chunk, Item};
-use crate::decode::{Packet, Undecoded, decode};
+use crate::chunk::{Captured, Chunk, Item};
+use crate::decode::decode;
 use crate::summary::Counts;
 
 /// What was decided about one packet.
@@ -40,17 +40,11 @@ pub fn examine(chunk: Chunk, matcher: &Matcher) -> Examination {
     let mut packets = Vec::new();
     let mut counts = Counts::default();
     for item in chunk.items() {
-        let examined = match item {
-            Item::Block(packet, link, clock) => {
-                let time_ns = clock.nanoseconds(packet.timestamp());
-                decide(matcher, decode(link, packet.data()), time_ns)
-            }
-            Item::Record(record, link) => {
-                decide(matcher, decode(link, record.data), record.time_ns)
-            }
-            Item::Simple(_) => unnamed(Reason::NoTime, 0),
-            Item::Malformed(_) => unnamed(Reason::Malformed, 0),
-            Item::Other(_) => continue,
+        let examined = match (item.captured(), item) {
+            (Some(captured), _) => decide(matcher, captured),
+            (None, Item::Simple(_)) => unnamed(Reason::NoTime, 0),
+            (None, Item::Other(_)) => continue,
+            (None, _) => unnamed(Reason::Malformed, 0),
         };
         counts.add(&examined.verdict);
         packets.push(examined);
@@ -58,8 +52,9 @@ pub fn examine(chunk: Chunk, matcher: &Matcher) -> Examination {
     Examination { chunk, packets, counts }
 }
 
-fn decide(matcher: &Matcher, decoded: Result<Packet, Undecoded>, time_ns: i64) -> Examined {
-    match decoded {
+fn decide(matcher: &Matcher, captured: Captured<'_>) -> Examined {
+    let Captured { link, data, time_ns } = captured;
+    match decode(link, data) {
         Ok(packet) => Examined {
             verdict: matcher.attribute(&packet, time_ns),
             flow: Some(fingerprint(packet.tuple)),

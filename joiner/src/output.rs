@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use schema::annotation::option::{self, ByteOrder, OPT_COMMENT};
 
 use crate::attribute::{Matcher, Verdict};
-use crate::block::packet::{Added, PacketBlock};
+use crate::block::packet::Added;
 use crate::chunk::{Chunk, Framing, Item};
 use crate::config::Style;
 use crate::examine::Examined;
@@ -107,7 +107,8 @@ impl Worker {
                     let length = packet.bytes().len();
                     let decision = decided.next();
                     let form = decision.map_or(Form::Nothing, |(_, form)| *form);
-                    if form != Form::Nothing || was_annotated(&packet) {
+                    // What an earlier run left is to be replaced.
+                    if form != Form::Nothing || packet.own_comment().is_some() {
                         out.bytes.extend_from_slice(&input[copied..at]);
                         let start = out.bytes.len();
                         let added = self.options(decision, matcher, style, order);
@@ -190,11 +191,6 @@ fn build(
     options.process = options.bytes.len();
     option::append(OPT_COMMENT, comment.as_bytes(), order, &mut options.bytes);
     options
-}
-
-/// Whether an earlier run left an annotation, which is to be replaced.
-fn was_annotated(packet: &PacketBlock<'_>) -> bool {
-    !packet.options().is_empty() && packet.own_comment().is_some()
 }
 
 fn signed(length: usize) -> i64 {

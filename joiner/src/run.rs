@@ -88,8 +88,6 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
 
     bar.set_message("looking for connections");
     let syns = pipeline.survey(capture, &index, |bytes| bar.inc(bytes)).map_err(pass_error)?;
-    // The workers of the first pass are done with the index.
-    let index = Arc::into_inner(index).unwrap_or_else(|| Index::new(&recordings));
     let syns = SynTable::from_unordered(syns);
     let matcher = Arc::new(Matcher::new(recordings, index, syns, config.windows));
 

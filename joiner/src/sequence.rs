@@ -82,9 +82,8 @@ impl Sequencer {
     pub fn form(&mut self, packet: &Examined) -> Form {
         let Some(flow) = packet.flow else {
             // What is not IP has no process; what has no ports or was cut has a reason to tell.
-            let is_ip = !matches!(packet.verdict, verdict if verdict == Verdict::none(Reason::NotIp)
-                || verdict == Verdict::none(Reason::NoTime)
-                || verdict == Verdict::none(Reason::Malformed));
+            let not_told = [Reason::NotIp, Reason::NoTime, Reason::Malformed];
+            let is_ip = !not_told.map(Verdict::none).contains(&packet.verdict);
             let is_told = is_ip && self.detail == Detail::Full;
             return if is_told { self.full(&packet.verdict) } else { Form::Nothing };
         };

@@ -2,8 +2,8 @@
 //! a socket's life began with is known only once the following ones were seen, so this pass has to
 //! be over before the first packet is named.
 
-use crate::chunk::{Chunk, Item};
-use crate::decode::{Tcp, decode};
+use crate::chunk::{Captured, Chunk};
+use crate::decode::decode;
 use crate::index::Index;
 use crate::syn::Syn;
 
@@ -12,17 +12,11 @@ use crate::syn::Syn;
 pub fn collect_syns(chunk: &Chunk, index: &Index) -> Vec<Syn> {
     let mut syns = Vec::new();
     for item in chunk.items() {
-        let (decoded, time_ns) = match item {
-            Item::Block(packet, link, clock) => {
-                (decode(link, packet.data()), clock.nanoseconds(packet.timestamp()))
-            }
-            Item::Record(record, link) => (decode(link, record.data), record.time_ns),
-            Item::Simple(_) | Item::Malformed(_) | Item::Other(_) => continue,
-        };
-        let Ok(packet) = decoded else { continue };
+        let Some(Captured { link, data, time_ns }) = item.captured() else { continue };
+        let Ok(packet) = decode(link, data) else { continue };
         let Some(tcp) = packet.tcp else { continue };
-        if tcp.flags & Tcp::SYN != 0 && index.knows(packet.tuple) {
-            let ack = (tcp.flags & Tcp::ACK != 0).then_some(tcp.ack);
+        if (tcp.is_syn() || tcp.is_syn_ack()) && index.knows(packet.tuple) {
+            let ack = tcp.is_syn_ack().then_some(tcp.ack);
             syns.push(Syn { tuple: packet.tuple, time_ns, seq: tcp.seq, ack });
         }
     }

@@ -80,7 +80,7 @@ impl<'a> End<'a> {
         }
         match &packet.tcp {
             // A SYN of another attempt than those of the lives around it belongs to none of them.
-            Some(tcp) if is_syn(tcp) && !self.attempts().is_empty() => {}
+            Some(tcp) if tcp.is_syn() && !self.attempts().is_empty() => {}
             Some(tcp) => {
                 self.early_tcp(tcp, time_ns, &mut choice);
                 if choice.fit == Fit::Nobody {
@@ -88,7 +88,7 @@ impl<'a> End<'a> {
                 }
             }
             None if self.sent && packet.tuple.proto == Proto::UDP => {
-                self.early_udp(time_ns, &mut choice);
+                self.early(time_ns, |entry| self.is_just_before(entry, time_ns), &mut choice);
                 if choice.fit == Fit::Nobody {
                     self.late(time_ns, self.windows.after_udp_ns, |_| true, &mut choice);
                 }
@@ -98,11 +98,15 @@ impl<'a> End<'a> {
         choice.fit
     }
 
+    /// Entries that began by `time_ns`.
+    fn begun(&self, time_ns: i64) -> &'a [Entry] {
+        &self.entries[..self.entries.partition_point(|entry| entry.start_ns <= time_ns)]
+    }
+
     /// Entries that began by `time_ns` and whose end, prolonged by `after_ns`, is not long past;
     /// latest start first.
     fn reaching(&self, time_ns: i64, after_ns: i64) -> impl Iterator<Item = &Entry> {
-        let begun = self.entries.partition_point(|entry| entry.start_ns <= time_ns);
-        self.entries[..begun]
+        self.begun(time_ns)
             .iter()
             .rev()
             .take_while(move |entry| entry.latest_end_ns.saturating_add(after_ns) >= time_ns)
@@ -111,13 +115,13 @@ impl<'a> End<'a> {
     /// The attempt that a SYN or SYN-ACK names by its number.
     fn named_attempt(&self, tcp: &Tcp, time_ns: i64) -> Option<usize> {
         let is_it = |attempt: &Attempt| {
-            if is_syn(tcp) {
+            if tcp.is_syn() {
                 attempt.opener == self.way && attempt.seq == tcp.seq
             } else {
                 attempt.opener != self.way && attempt.is_acked_by(tcp.ack)
             }
         };
-        if !is_syn(tcp) && !is_syn_ack(tcp) {
+        if !tcp.is_syn() && !tcp.is_syn_ack() {
             return None;
         }
         let seen = self.seen_attempts(time_ns);
@@ -132,7 +136,7 @@ impl<'a> End<'a> {
     {
         // A life begins at about the time of its own SYN, or is the next one after it.
         let first_ns = self.attempts()[attempt].first_ns;
-        let near = self.entries.partition_point(|entry| entry.start_ns <= first_ns);
+        let near = self.begun(first_ns).len();
         let around = near.saturating_sub(LOOK_AROUND)..self.entries.len().min(near + LOOK_AROUND);
         for entry in &self.entries[around] {
             if self.own_syns.of(entry.conversation) != Some(attempt) {
@@ -152,55 +156,43 @@ impl<'a> End<'a> {
     where
         F: Fn(ConversationId) -> Option<IdentityId>,
     {
-        let begun = self.entries.partition_point(|entry| entry.start_ns <= time_ns);
-        for entry in self.next_lives(begun) {
-            let fits = match self.own_syns.of(entry.conversation).map(|own| &self.attempts()[own]) {
+        let begun = self.begun(time_ns);
+        let fits = |entry: &Entry| {
+            match self.own_syns.of(entry.conversation).map(|own| &self.attempts()[own]) {
                 Some(own) if own.first_ns > time_ns => false,
                 Some(own) if own.opener == self.way => true,
                 // The other way, everything before the SYN-ACK is the old socket's.
                 Some(own) => match own.answered_ns {
                     Some(answered) => answered <= time_ns,
-                    None => acks(tcp, own) || !self.lingers(begun, time_ns),
+                    None => acks(tcp, own) || !lingers(begun, time_ns, self.windows.after_ns),
                 },
-                None => self.is_just_before(entry, begun, time_ns),
-            };
-            if fits {
-                choice.add(entry, Rule::Early);
+                None => self.is_just_before(entry, time_ns),
             }
-        }
+        };
+        self.early(time_ns, fits, choice);
     }
 
-    fn early_udp<F>(&self, time_ns: i64, choice: &mut Choice<F>)
+    fn early<F>(&self, time_ns: i64, fits: impl Fn(&Entry) -> bool, choice: &mut Choice<F>)
     where
         F: Fn(ConversationId) -> Option<IdentityId>,
     {
-        let begun = self.entries.partition_point(|entry| entry.start_ns <= time_ns);
-        for entry in self.next_lives(begun) {
-            if self.is_just_before(entry, begun, time_ns) {
-                choice.add(entry, Rule::Early);
-            }
+        for entry in self.next_lives(time_ns).filter(|entry| fits(entry)) {
+            choice.add(entry, Rule::Early);
         }
     }
 
     /// The next life, and those that began before it ended (in other namespaces).
-    fn next_lives(&self, begun: usize) -> impl Iterator<Item = &Entry> {
-        let next = &self.entries[begun..];
+    fn next_lives(&self, time_ns: i64) -> impl Iterator<Item = &Entry> {
+        let next = &self.entries[self.begun(time_ns).len()..];
         let first_end = next.first().map_or(i64::MIN, |entry| entry.end_ns);
         next.iter().take(LOOK_AROUND).take_while(move |entry| entry.start_ns <= first_end)
     }
 
     /// Without a SYN to go by: within the window, and not past the end of an earlier life.
-    fn is_just_before(&self, entry: &Entry, begun: usize, time_ns: i64) -> bool {
-        let earlier_end = self.entries[..begun].last().map(|earlier| earlier.latest_end_ns);
+    fn is_just_before(&self, entry: &Entry, time_ns: i64) -> bool {
+        let earlier_end = self.begun(time_ns).last().map(|earlier| earlier.latest_end_ns);
         entry.start_ns - time_ns <= self.windows.before_ns
             && earlier_end.is_none_or(|end| end < time_ns)
-    }
-
-    /// Whether an earlier life can still be spoken for.
-    fn lingers(&self, begun: usize, time_ns: i64) -> bool {
-        self.entries[..begun]
-            .last()
-            .is_some_and(|earlier| time_ns - earlier.latest_end_ns <= self.windows.after_ns)
     }
 
     fn late_tcp<F>(&self, tcp: &Tcp, time_ns: i64, choice: &mut Choice<F>)
@@ -232,8 +224,7 @@ impl<'a> End<'a> {
     ) where
         F: Fn(ConversationId) -> Option<IdentityId>,
     {
-        let begun = self.entries.partition_point(|entry| entry.start_ns <= time_ns);
-        let latest_start = self.entries[..begun].last().map_or(i64::MIN, |entry| entry.start_ns);
+        let latest_start = self.begun(time_ns).last().map_or(i64::MIN, |entry| entry.start_ns);
         for entry in self.reaching(time_ns, after_ns) {
             let is_over = entry.end_ns < time_ns && time_ns - entry.end_ns <= after_ns;
             let is_followed = latest_start > entry.end_ns;
@@ -266,12 +257,9 @@ impl<F: Fn(ConversationId) -> Option<IdentityId>> Choice<F> {
     }
 }
 
-fn is_syn(tcp: &Tcp) -> bool {
-    tcp.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN
-}
-
-fn is_syn_ack(tcp: &Tcp) -> bool {
-    tcp.flags & (Tcp::SYN | Tcp::ACK) == Tcp::SYN | Tcp::ACK
+/// Whether one of the lives that began can still be spoken for.
+fn lingers(begun: &[Entry], time_ns: i64, after_ns: i64) -> bool {
+    begun.last().is_some_and(|earlier| time_ns - earlier.latest_end_ns <= after_ns)
 }
 
 /// Whether this packet answers the SYN of `attempt`.

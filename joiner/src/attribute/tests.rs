@@ -121,7 +121,7 @@ impl World {
     }
 
     fn ready(self) -> Matcher {
-        let index = Index::new(&self.recordings);
+        let index = Arc::new(Index::new(&self.recordings));
         let syns = SynTable::from_unordered(self.syns);
         Matcher::new(self.recordings, index, syns, Windows::default())
     }

@@ -7,8 +7,7 @@
 
 use schema::annotation::option::{ByteOrder, Options, append};
 
-use super::Block;
-use super::section::write_block;
+use super::{Block, write_block};
 use crate::decode::LinkType;
 
 const IF_NAME: u16 = 2;

@@ -107,8 +107,8 @@ impl<'a> PacketBlock<'a> {
 
     /// Appends this block with `added` options in place of ours; everybody else's are kept, in
     /// their order. A process and thread is not written where the packet has somebody else's
-    /// already; the one beside a comment of ours is ours. `false` if the options are cut: then
-    /// nothing was appended.
+    /// already; ours is the one of the sender that our comment names. `false` if the options are
+    /// cut: then nothing was appended.
     pub fn rewrite(&self, added: Added<'_>, out: &mut Vec<u8>) -> bool {
         let order = self.order;
         // The sender that an older annotation of ours names: then that option is ours, too.
@@ -130,12 +130,11 @@ impl<'a> PacketBlock<'a> {
                     return false;
                 }
                 Some(Ok(option)) => {
-                    let is_process = option.code == OPT_PROCESS_THREAD;
                     let pid = option.process_thread(order).map(|(pid, _)| pid);
                     if is_ours(&option) || (pid.is_some() && pid == own_pid) {
                         continue;
                     }
-                    has_process |= is_process;
+                    has_process |= option.code == OPT_PROCESS_THREAD;
                     out.extend_from_slice(&options[from..reader.offset()]);
                 }
             }

@@ -52,14 +52,5 @@ pub fn write(application: &str, out: &mut Vec<u8>) {
     body.extend((-1_i64).to_le_bytes());
     append(SHB_USERAPPL, application.as_bytes(), ByteOrder::Little, &mut body);
     append(0, &[], ByteOrder::Little, &mut body);
-    write_block(super::SECTION, &body, out);
-}
-
-/// Appends a little-endian block around `body`, whose length is a multiple of 4.
-pub(super) fn write_block(kind: u32, body: &[u8], out: &mut Vec<u8>) {
-    let length = u32::try_from(body.len() + 12).unwrap_or(u32::MAX);
-    out.extend(kind.to_le_bytes());
-    out.extend(length.to_le_bytes());
-    out.extend(body);
-    out.extend(length.to_le_bytes());
+    super::write_block(super::SECTION, &body, out);
 }

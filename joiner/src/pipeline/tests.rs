@@ -26,7 +26,7 @@ fn capture() -> File {
 
 fn matcher() -> Arc<Matcher> {
     let recordings = events::load::<&str>(&[]).expect("no files");
-    let index = Index::new(&recordings);
+    let index = Arc::new(Index::new(&recordings));
     Arc::new(Matcher::new(recordings, index, SynTable::default(), Windows::default()))
 }
 
