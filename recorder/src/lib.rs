@@ -13,7 +13,7 @@
 //! - [`decode`], [`row`], [`errno`]: records to rows
 //! - [`process`], [`procfs`], [`users`], [`container`]: who
 //! - [`lives`], [`peers`], [`hold`]: what earlier and later records add
-//! - [`sockets`], [`interfaces`], [`netlink`]: what only the kernel's tables tell
+//! - [`sockets`], [`interfaces`], [`namespaces`], [`netlink`]: what only the kernel's tables tell
 //! - [`clock`]: boot time to wall clock
 //! - [`batch`], [`parquet`]: rows to the event file
 //! - [`capture`]: packets to the packet file
@@ -36,6 +36,7 @@ pub mod interfaces;
 pub mod lives;
 pub mod load;
 pub mod loss;
+pub mod namespaces;
 pub mod netlink;
 pub mod output;
 pub mod parquet;

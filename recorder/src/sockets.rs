@@ -7,7 +7,6 @@
 //! live longer are found by a dump of their namespace a moment later.
 
 mod diag;
-mod namespace;
 mod worker;
 
 use std::{
@@ -23,7 +22,7 @@ use std::{
 use rustix::event::{EventfdFlags, eventfd};
 use schema::Endpoint;
 
-pub use self::{diag::DiagSocket, namespace::own_namespace};
+pub use self::diag::DiagSocket;
 
 /// Questions waiting. A full queue drops some: their rows go out less complete.
 const MAX_QUERIES: usize = 4096;

@@ -29,9 +29,11 @@ use rustix::{
 use super::{
     Answer, Query,
     diag::{FAMILIES, UDP_DESTROY_GROUPS, parse_socket, udp_dump},
-    namespace::{Namespace, mounted, own_namespace, path_of},
 };
-use crate::netlink::{ACK, ask, messages, push_attribute, request};
+use crate::{
+    namespaces::{Namespace, mounted, own_namespace, path_of},
+    netlink::{ACK, ask, messages, push_attribute, request},
+};
 
 /// How long a socket is given to be destroyed before its namespace is dumped for it. A name service
 /// query over a local network is done by then.

@@ -24,10 +24,11 @@ use crate::{
     interfaces,
     lives::{Lives, is_same_peer},
     loss::Losses,
+    namespaces::own_namespace,
     peers::{Peers, key_of},
     process::Processes,
     row::{Body, Local, Row, SocketRow},
-    sockets::{Answer, Query, Sockets, own_namespace},
+    sockets::{Answer, Query, Sockets},
 };
 
 /// Errors remembered until the failed connect is reported. Those of established connections are

@@ -20,20 +20,22 @@ const SO_NETNS_COOKIE: i32 = 71;
 /// A network namespace, held open. Not to be kept: while it is open, the namespace and the
 /// interfaces in it cannot go away.
 #[derive(Debug)]
-pub(super) struct Namespace {
+pub struct Namespace {
     file: File,
     /// Inode of `/proc/PID/ns/net`.
-    pub(super) inode: u64,
+    pub inode: u64,
 }
 
 /// Where the namespace of a process is.
-pub(super) fn path_of(pid: u32) -> PathBuf {
+#[must_use]
+pub fn path_of(pid: u32) -> PathBuf {
     format!("/proc/{pid}/ns/net").into()
 }
 
 /// Where namespaces are kept without a process in them, inode and path: what `ip netns` makes, and
 /// some container runtimes.
-pub(super) fn mounted() -> Vec<(u64, PathBuf)> {
+#[must_use]
+pub fn mounted() -> Vec<(u64, PathBuf)> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     mounts.lines().filter_map(mounted_namespace).collect()
 }
@@ -48,15 +50,24 @@ fn mounted_namespace(line: &str) -> Option<(u64, PathBuf)> {
 }
 
 impl Namespace {
-    /// Opens a namespace.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    /// Opens a namespace. That of another user's process takes `CAP_SYS_PTRACE`.
+    ///
+    /// # Errors
+    /// It is gone, or not ours to see.
+    pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let inode = file.metadata()?.ino();
         Ok(Self { file, inode })
     }
 
-    /// Runs `work` on a thread of its own inside the namespace.
-    pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    /// Runs `work` on a thread of its own inside the namespace. Takes `CAP_SYS_ADMIN`.
+    ///
+    /// # Errors
+    /// The namespace can't be entered.
+    ///
+    /// # Panics
+    /// If `work` does.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
         let inside = || -> io::Result<T> {
             move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
             Ok(work())
@@ -65,8 +76,11 @@ impl Namespace {
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// The kernel's id of the namespace, as the hooks give it.
-    pub(super) fn cookie(&self) -> io::Result<u64> {
+    /// The kernel's id of the namespace, as the hooks give it. Missing before Linux 5.14.
+    ///
+    /// # Errors
+    /// The namespace can't be entered, or has none.
+    pub fn cookie(&self) -> io::Result<u64> {
         self.run(current_cookie)?
     }
 }
