@@ -10,6 +10,7 @@ use crate::{
     clock::{Offsets, Sample},
     container::Membership,
     errno::errno_name,
+    interfaces::Serves,
     process::{Process, Processes},
     row::{Body, Owner, Row, SocketRow},
     users::Users,
@@ -17,6 +18,9 @@ use crate::{
 
 /// Namespaces whose inode is remembered.
 const MAX_NAMESPACES: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+
+/// What the `error` column says of an interface that is gone, or has lost the address.
+const REMOVED: &str = "removed";
 
 /// Makes batches.
 pub struct Batcher {
@@ -122,14 +126,19 @@ impl Batcher {
             }),
             Body::Interface(interface) => {
                 let address = interface.address.map(|address| address.to_canonical().to_string());
-                self.builder.append(&Event {
+                let event = Event {
                     ifname: Some(&interface.name),
                     ifindex: Some(interface.index),
                     mac: interface.mac.as_deref(),
-                    netns: interface.netns,
+                    netns: Some(interface.netns),
+                    netns_cookie: interface.netns_cookie,
+                    peer_ifindex: interface.peer.map(|peer| peer.index),
+                    peer_netns: interface.peer.and_then(|peer| peer.netns),
                     local_addr: address.as_deref(),
+                    error: interface.removed.then_some(REMOVED),
                     ..base
-                });
+                };
+                self.builder.append(&with_served(event, interface.serves.as_deref()));
             }
         }
         self.host = host;
@@ -259,6 +268,17 @@ fn with_membership<'a>(event: Event<'a>, membership: Option<&'a Membership>) -> 
         container_id: container.map(|container| container.id.as_str()),
         container_runtime: container.and_then(|container| container.runtime),
         pod_uid: container.and_then(|container| container.pod_uid.as_deref()),
+        ..event
+    }
+}
+
+fn with_served<'a>(event: Event<'a>, serves: Option<&'a Serves>) -> Event<'a> {
+    let Some(serves) = serves else { return event };
+    let container = serves.container.as_ref();
+    Event {
+        container_id: container.map(|container| container.id.as_str()),
+        container_runtime: container.and_then(|container| container.runtime),
+        pod_uid: serves.pod_uid.as_deref(),
         ..event
     }
 }

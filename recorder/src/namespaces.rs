@@ -1,5 +1,7 @@
-//! Network namespaces: their inodes, their cookies, and doing something in one.
+//! Network namespaces: finding them all, their inodes and cookies, and doing something in one.
 #![expect(unsafe_code, reason = "`SO_NETNS_COOKIE` has no safe wrapper")]
+
+mod find;
 
 use std::{
     fs::File,
@@ -12,10 +14,25 @@ use std::{
     thread,
 };
 
+use netlink_sys::protocols::NETLINK_ROUTE;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+pub use self::find::{Found, find_all, is_used, mounted};
+use crate::netlink::{ACK, ask, attributes, push_attribute, request};
 
 /// `SO_NETNS_COOKIE`, since Linux 5.14 (include/uapi/asm-generic/socket.h).
 const SO_NETNS_COOKIE: i32 = 71;
+
+/// `RTM_NEWNSID`.
+const NEW_NSID: u16 = 88;
+/// `RTM_GETNSID`.
+const GET_NSID: u16 = 90;
+/// `NETNSA_NSID`.
+const NSID: u16 = 1;
+/// `NETNSA_FD`.
+const NSID_FD: u16 = 3;
+/// struct rtgenmsg: family u8, padded.
+const GENERIC: [u8; 4] = [0; 4];
 
 /// A network namespace, held open. Not to be kept: while it is open, the namespace and the
 /// interfaces in it cannot go away.
@@ -32,23 +49,6 @@ pub fn path_of(pid: u32) -> PathBuf {
     format!("/proc/{pid}/ns/net").into()
 }
 
-/// Where namespaces are kept without a process in them, inode and path: what `ip netns` makes, and
-/// some container runtimes.
-#[must_use]
-pub fn mounted() -> Vec<(u64, PathBuf)> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    mounts.lines().filter_map(mounted_namespace).collect()
-}
-
-/// Inode and path, if a line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)) is about a network
-/// namespace: the fourth field is then `net:[INODE]`. Paths with characters that are escaped there
-/// are passed over.
-fn mounted_namespace(line: &str) -> Option<(u64, PathBuf)> {
-    let mut fields = line.split(' ').skip(3);
-    let inode = fields.next()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()?;
-    Some((inode, fields.next()?.into()))
-}
-
 impl Namespace {
     /// Opens a namespace. That of another user's process takes `CAP_SYS_PTRACE`.
     ///
@@ -60,6 +60,23 @@ impl Namespace {
         Ok(Self { file, inode })
     }
 
+    /// Opens a namespace that must be the one with this inode: what a path leads to may change.
+    ///
+    /// # Errors
+    /// It is gone, or not ours to see.
+    pub fn open_same(path: &Path, inode: u64) -> io::Result<Self> {
+        let namespace = Self::open(path)?;
+        if namespace.inode == inode { Ok(namespace) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    /// Moves this thread into the namespace, for good. Takes `CAP_SYS_ADMIN`.
+    ///
+    /// # Errors
+    /// The namespace can't be entered.
+    pub fn enter(&self) -> io::Result<()> {
+        Ok(move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?)
+    }
+
     /// Runs `work` on a thread of its own inside the namespace. Takes `CAP_SYS_ADMIN`.
     ///
     /// # Errors
@@ -69,7 +86,7 @@ impl Namespace {
     /// If `work` does.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
         let inside = || -> io::Result<T> {
-            move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
+            self.enter()?;
             Ok(work())
         };
         thread::scope(|scope| scope.spawn(inside).join())
@@ -82,6 +99,34 @@ impl Namespace {
     /// The namespace can't be entered, or has none.
     pub fn cookie(&self) -> io::Result<u64> {
         self.run(current_cookie)?
+    }
+
+    /// Gives the namespace a number in that of this thread, where it has none. The kernel passes
+    /// broadcasts on only from namespaces that have one; `ip link` gives numbers as a matter of
+    /// course. Takes `CAP_NET_ADMIN`.
+    pub fn hear_of(&self) {
+        let mut body = GENERIC.to_vec();
+        push_attribute(&mut body, NSID, &(-1_i32).to_ne_bytes());
+        push_attribute(&mut body, NSID_FD, &self.file.as_raw_fd().to_ne_bytes());
+        // It may have one already; and what is not heard of is found by looking again.
+        let _ = ask(NETLINK_ROUTE, &request(NEW_NSID, ACK, &body), |_| {});
+    }
+
+    /// The number of the namespace in that of this thread, if it has one.
+    ///
+    /// # Errors
+    /// The kernel refused to tell.
+    pub fn number(&self) -> io::Result<Option<i32>> {
+        let mut body = GENERIC.to_vec();
+        push_attribute(&mut body, NSID_FD, &self.file.as_raw_fd().to_ne_bytes());
+        let mut number = None;
+        ask(NETLINK_ROUTE, &request(GET_NSID, ACK, &body), |message| {
+            let rest = message.payload.get(GENERIC.len()..).unwrap_or_default();
+            let value = attributes(rest).find(|&(kind, _)| kind == NSID);
+            let value = value.and_then(|(_, value)| value.first_chunk::<4>());
+            number = value.map(|&value| i32::from_ne_bytes(value)).filter(|&number| number >= 0);
+        })?;
+        Ok(number)
     }
 }
 
@@ -98,7 +143,11 @@ pub fn own_namespace() -> (Option<u64>, Option<u64>) {
     (current_cookie().ok(), inode.ok())
 }
 
-fn current_cookie() -> io::Result<u64> {
+/// The kernel's id of the namespace of this thread. Missing before Linux 5.14.
+///
+/// # Errors
+/// The kernel doesn't know it.
+pub fn current_cookie() -> io::Result<u64> {
     // Every socket belongs to a namespace; this kind bothers none of the hooks.
     let socket = UnixDatagram::unbound()?;
     let mut cookie = 0_u64;
@@ -129,15 +178,6 @@ mod tests {
         // Entering even one's own namespace takes privilege.
         if rustix::process::geteuid().is_root() && cookie.is_some() {
             assert_eq!(same.cookie().ok(), cookie);
-        }
-    }
-    #[test]
-    fn a_namespace_without_processes_is_found_by_its_mount() {
-        let line = "72 26 0:4 net:[4026532177] /run/netns/web rw shared:5 - nsfs nsfs rw";
-        let found = Some((4_026_532_177, PathBuf::from("/run/netns/web")));
-        assert_eq!(mounted_namespace(line), found);
-        for other in ["72 26 0:4 mnt:[4026532177] /x rw", "72 26 0:4 / / rw", "72 26", ""] {
-            assert_eq!(mounted_namespace(other), None);
         }
     }
 }

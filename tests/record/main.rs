@@ -5,6 +5,8 @@
 
 use std::process::ExitCode;
 
+#[path = "../support/lab.rs"]
+mod lab;
 #[path = "../support/live.rs"]
 mod live;
 #[path = "../support/program.rs"]
@@ -16,6 +18,7 @@ mod rows;
 
 mod disk;
 mod errors;
+mod interfaces;
 mod life;
 mod packets;
 mod roles;
@@ -30,6 +33,8 @@ fn main() -> ExitCode {
     if args.next().as_deref() == Some(program::PLAY) {
         return roles::play(&args.collect::<Vec<_>>());
     }
-    let live = [life::ALL, tcp::ALL, udp::ALL, packets::ALL, disk::ALL, errors::LIVE].concat();
+    let live =
+        [life::ALL, tcp::ALL, udp::ALL, packets::ALL, interfaces::ALL, disk::ALL, errors::LIVE]
+            .concat();
     live::run(EBPFREC, errors::ALWAYS, &live)
 }

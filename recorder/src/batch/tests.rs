@@ -12,7 +12,7 @@ use schema::{
 
 use super::*;
 use crate::{
-    interfaces::Interface,
+    interfaces::{Interface, Peer, Serves},
     process::Parent,
     row::{Counters, Local},
 };
@@ -140,10 +140,14 @@ fn unknown_ends_are_null_and_wildcards_are_text() {
     let listener = SocketRow { local: wildcard, remote: None, owner: None, ..socket_row() };
     let interface = Interface {
         index: 2,
-        name: "eth0".to_owned(),
-        mac: None,
+        name: "veth1".into(),
+        mac: Some("02:00:00:00:00:01".into()),
         address: "::ffff:10.0.0.1".parse().ok(),
-        netns: Some(1),
+        netns: 1,
+        netns_cookie: Some(5),
+        peer: Some(Peer { netns: Some(9), index: 4 }),
+        serves: Some(Arc::new(Serves { container: None, pod_uid: Some("p".to_owned()) })),
+        removed: true,
     };
     let batch = written(vec![
         (200, socket(unknown)),
@@ -155,6 +159,9 @@ fn unknown_ends_are_null_and_wildcards_are_text() {
     assert_eq!((unknown.local_addr, unknown.local_port, unknown.pid), (None, None, None));
     assert_eq!((listener.local_addr, listener.local_port), (Some("::"), Some(80)));
     assert_eq!((listener.remote_addr, listener.community_id), (None, None));
-    assert_eq!((interface.local_addr, interface.ifname), (Some("10.0.0.1"), Some("eth0")));
-    assert_eq!(interface.source, "snapshot");
+    assert_eq!((interface.local_addr, interface.ifname), (Some("10.0.0.1"), Some("veth1")));
+    assert_eq!((interface.netns, interface.netns_cookie), (Some(1), Some(5)));
+    assert_eq!((interface.peer_netns, interface.peer_ifindex), (Some(9), Some(4)));
+    assert_eq!((interface.pod_uid, interface.container_id), (Some("p"), None));
+    assert_eq!((interface.source, interface.error), ("snapshot", Some("removed")));
 }

@@ -14,7 +14,7 @@ use super::CaptureError;
 use crate::{
     config::PacketsConfig,
     host::Host,
-    interfaces::{self, Interface},
+    interfaces::{self, Link},
 };
 
 /// Milliseconds after which the kernel hands over a buffer that is not full. Also how long a
@@ -32,13 +32,13 @@ const ANY: &str = "any";
 pub(super) struct Device {
     pub(super) name: String,
     pub(super) capture: Capture<Active>,
-    link: Option<Interface>,
+    link: Option<Link>,
 }
 
 impl Device {
     /// Opens the interface `name`; from now on the kernel buffers its packets.
     pub(super) fn open(name: &str, config: &PacketsConfig) -> Result<Self, CaptureError> {
-        let links = interfaces::list().unwrap_or_default();
+        let links = interfaces::links().unwrap_or_default();
         let link = links.iter().find(|link| link.name == name).cloned();
         // An interface need not support promiscuous mode, and `any` never does.
         let capture = activate(name, config, name != ANY)
@@ -108,7 +108,7 @@ fn activate(
         .open()
 }
 
-fn open_error(name: &str, error: &pcap::Error, exists: bool, links: &[Interface]) -> CaptureError {
+fn open_error(name: &str, error: &pcap::Error, exists: bool, links: &[Link]) -> CaptureError {
     let reason = reason(error);
     if !rustix::process::geteuid().is_root()
         && (reason.contains("ermi") || reason.contains("CAP_NET_RAW"))

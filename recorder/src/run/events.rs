@@ -24,6 +24,7 @@ use crate::{
     clock::{Sample, StepWatch, rfc3339},
     config::RecordConfig,
     host::Host,
+    interfaces::Watch,
     load::{LoadOptions, Probes, Ring, load},
     loss::{Losses, Rise},
     output::PartialFile,
@@ -50,6 +51,9 @@ const FLUSH_EVERY: Duration = Duration::from_millis(250);
 const BATCH_ROWS: usize = 8192;
 /// How often counters are looked at, and the peer table is walked.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long, at the start, interfaces may take to be looked at; what is not told by then is told
+/// later.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// How long, at the end, rows may wait for what they wait for.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
@@ -86,6 +90,8 @@ impl Events {
         if let (Err(error), false) = (&sockets, config.quiet) {
             say(&format!("ebpfrec: not recorded here: ports of connected UDP sockets ({error})\n"));
         }
+        // Without them the joiner knows less about whose address is whose, and says so.
+        let interfaces = Watch::start(Arc::clone(&losses)).ok();
         let step_watch = StepWatch::new().context("cannot watch the clock; try again")?;
         let mut probes = load(&LoadOptions { ring_bytes: config.ring_bytes })?;
         let missing: Vec<_> = probes.missing_required().map(|hook| hook.name).collect();
@@ -114,13 +120,13 @@ impl Events {
         let rows = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let size = file.size();
-        let mut pipeline =
-            Pipeline::new(host.name.clone(), first, sockets.ok(), Arc::clone(&losses));
+        let pipeline =
+            Pipeline::new(host.name.clone(), first, sockets.ok(), interfaces, Arc::clone(&losses));
         if !pipeline.sees_processes() && !config.quiet {
             say("ebpfrec: running in a pid namespace of its own: events name processes by number \
                  only; run on the host to get names\n");
         }
-        pipeline.add_interfaces();
+        pipeline.await_interfaces(FIRST_LOOK);
         let worker = Loop {
             probes,
             ring,
@@ -249,6 +255,7 @@ impl Loop {
             thread::sleep(if read < BUSY_RECORDS { NAP } else { BUSY_NAP });
         }
         self.pipeline.apply(&answers);
+        self.pipeline.take_interfaces();
     }
 
     /// Reports the datagrams of a closed socket that no row has reported yet.
@@ -313,12 +320,14 @@ impl Loop {
     }
 
     fn end(mut self) -> Ended {
+        self.pipeline.look_at_interfaces();
         self.read();
         let until = Instant::now() + LAST_WAIT;
         while self.pipeline.is_waiting() && Instant::now() < until {
             thread::sleep(NAP);
             self.read();
         }
+        self.pipeline.take_interfaces();
         self.sweep(true);
         // Detached: from here on nothing is added to the ring.
         drop(self.probes);

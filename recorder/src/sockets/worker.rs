@@ -17,10 +17,7 @@ use std::{
 };
 
 use lru::LruCache;
-use netlink_sys::{
-    Socket, SocketAddr,
-    protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG},
-};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::sockopt::set_socket_recv_buffer_size_force,
@@ -32,7 +29,7 @@ use super::{
 };
 use crate::{
     namespaces::{Namespace, mounted, own_namespace, path_of},
-    netlink::{ACK, ask, messages, push_attribute, request},
+    netlink::{ask, messages},
 };
 
 /// How long a socket is given to be destroyed before its namespace is dumped for it. A name service
@@ -51,13 +48,6 @@ const MAX_NAMESPACES: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 const MAX_WANTED: usize = 65_536;
 /// How often all processes are searched for a namespace, at most.
 const SEARCH_EVERY: Duration = Duration::from_secs(2);
-
-/// `RTM_NEWNSID`.
-const NEW_NSID: u16 = 88;
-/// `NETNSA_NSID`.
-const NSID: u16 = 1;
-/// `NETNSA_FD`.
-const NSID_FD: u16 = 3;
 
 pub(super) struct Worker {
     queries: Receiver<Query>,
@@ -216,7 +206,7 @@ impl Worker {
         let Ok(cookie) = namespace.cookie() else { return Ok(None) };
         if self.known.put(cookie, path.to_owned()).is_none() {
             if self.own_cookie != Some(cookie) {
-                hear_of(&namespace);
+                namespace.hear_of();
             }
             self.tell(Answer::Namespace { netns_cookie: cookie, inode: namespace.inode })?;
         }
@@ -303,17 +293,6 @@ impl Worker {
 
 fn ends(socket: super::DiagSocket) -> Answer {
     Answer::Ends { socket_cookie: socket.cookie, local: socket.local, remote: socket.remote }
-}
-
-/// Gives the namespace a number in ours, where it has none. The kernel passes broadcasts on only
-/// from namespaces that have one; `ip link` gives numbers as a matter of course.
-fn hear_of(namespace: &Namespace) {
-    // struct rtgenmsg: family u8, padded.
-    let mut body = vec![0; 4];
-    push_attribute(&mut body, NSID, &(-1_i32).to_ne_bytes());
-    push_attribute(&mut body, NSID_FD, &namespace.as_fd().as_raw_fd().to_ne_bytes());
-    // It may have one already; and without one, sockets that live longer are still found.
-    let _ = ask(NETLINK_ROUTE, &request(NEW_NSID, ACK, &body), |_| {});
 }
 
 #[expect(unsafe_code, reason = "the netlink crate offers raw descriptors only")]

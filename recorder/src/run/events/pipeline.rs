@@ -21,7 +21,7 @@ use crate::{
     clock::{Pace, Sample, boot_ns},
     decode::{Decoded, decode_record},
     hold::{ERROR_WAIT_NS, Wait, Window},
-    interfaces,
+    interfaces::Watch,
     lives::{Lives, is_same_peer},
     loss::Losses,
     namespaces::own_namespace,
@@ -48,6 +48,8 @@ pub(super) struct Pipeline {
     batcher: Batcher,
     /// `None` where the kernel has no socket diagnosis.
     sockets: Option<Sockets>,
+    /// `None` where the kernel does not tell of interfaces.
+    interfaces: Option<Watch>,
     pace: Pace,
     errors: VecDeque<(u64, FiveTuple, u32)>,
     asked: LruCache<u64, Instant>,
@@ -59,6 +61,7 @@ impl Pipeline {
         host: String,
         first: Sample,
         sockets: Option<Sockets>,
+        interfaces: Option<Watch>,
         losses: Arc<Losses>,
     ) -> Self {
         let mut pipeline = Self {
@@ -68,6 +71,7 @@ impl Pipeline {
             window: Window::default(),
             batcher: Batcher::new(host, first),
             sockets,
+            interfaces,
             pace: Pace::default(),
             errors: VecDeque::new(),
             asked: LruCache::new(MAX_ASKED),
@@ -85,13 +89,33 @@ impl Pipeline {
         self.processes.usable()
     }
 
-    /// Reports the interfaces of our own namespace.
-    pub(super) fn add_interfaces(&mut self) {
-        let (_, netns) = own_namespace();
-        // Without them the joiner knows less about whose address is whose, and says so.
-        for interface in interfaces::list().unwrap_or_default() {
-            let interface = interfaces::Interface { netns, ..interface };
+    /// Reports what changed of interfaces.
+    pub(super) fn take_interfaces(&mut self) {
+        let Some(watch) = self.interfaces.take() else { return };
+        for interface in watch.changes() {
+            if let Some(cookie) = interface.netns_cookie {
+                self.batcher.set_namespace(cookie, interface.netns);
+            }
             self.push(Body::Interface(Box::new(interface)));
+        }
+        self.interfaces = Some(watch);
+    }
+
+    /// Waits until the interfaces there are have been looked at, which nearly always they are by
+    /// the time the hooks are attached.
+    pub(super) fn await_interfaces(&self, most: Duration) {
+        let until = Instant::now() + most;
+        while Instant::now() < until
+            && self.interfaces.as_ref().is_some_and(|watch| !watch.has_told_all())
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Sees to it that interfaces as they are now are reported.
+    pub(super) fn look_at_interfaces(&self) {
+        if let Some(watch) = &self.interfaces {
+            watch.look_again();
         }
     }
 
@@ -268,9 +292,10 @@ impl Pipeline {
         }
     }
 
-    /// Whether some row waits for something.
+    /// Whether some row waits for something, or interfaces are still looked at.
     pub(super) fn is_waiting(&self) -> bool {
-        self.window.is_waiting()
+        let looking = self.interfaces.as_ref().is_some_and(|watch| !watch.has_told_all());
+        self.window.is_waiting() || looking
     }
 
     /// Moves rows that were held long enough into the batch.
