@@ -106,9 +106,9 @@ impl Batcher {
             host: &host,
             kind: kind.as_str(),
             seq: self.seq,
-            source: match row.body {
-                Body::Socket(_) => Source::Probe,
-                Body::Interface(_) => Source::Snapshot,
+            source: match &row.body {
+                Body::Socket(socket) if socket.kind != Kind::Socket => Source::Probe,
+                Body::Socket(_) | Body::Interface(_) => Source::Snapshot,
                 Body::Clock(_) | Body::Lost(..) => Source::Recorder,
             }
             .as_str(),
@@ -169,6 +169,7 @@ impl Batcher {
             socket_cookie: known_id(row.socket_cookie),
             netns_cookie: known_id(row.netns_cookie),
             netns,
+            v6only: row.v6only,
             community_id: community_id.as_deref(),
             latency_us: row.latency_us,
             retransmits: row.counters.map(|counters| counters.retransmits),

@@ -97,6 +97,7 @@ pub fn decode_record(record: &Record) -> Option<Decoded> {
         direction,
         local: local(record),
         remote,
+        v6only: None,
         socket_cookie: record.socket_cookie,
         netns_cookie: record.netns_cookie,
         owner: owner(record),

@@ -18,6 +18,9 @@ pub const ERROR_WAIT_NS: u64 = 200_000_000;
 /// from a kernel thread that has to wait its turn: with both CPUs of a host twice overcommitted a
 /// fifth came later than half a second.
 pub const ENDS_WAIT_NS: u64 = 2_000_000_000;
+/// Nanoseconds an accepted connection waits for the snapshot that shows its listener. Thousands of
+/// processes are looked through in less.
+pub const SNAPSHOT_WAIT_NS: u64 = 2_000_000_000;
 /// Rows held at most, some 40 MB; the oldest go earlier then.
 const MAX_ROWS: usize = 131_072;
 
@@ -28,6 +31,8 @@ pub enum Wait {
     Ends(u64),
     /// The error on the connection with this tuple.
     Error(FiveTuple),
+    /// The sockets that were there before: an accepted connection, for its listener.
+    Snapshot,
 }
 
 /// Time and order of arrival.
@@ -56,6 +61,7 @@ impl Window {
             self.waiting.entry(wait).or_default().push(position);
             let patience = match wait {
                 Wait::Ends(_) => ENDS_WAIT_NS,
+                Wait::Snapshot => SNAPSHOT_WAIT_NS,
                 Wait::Error(_) => ERROR_WAIT_NS,
             };
             (wait, row.boot_ns.saturating_add(patience))
@@ -138,6 +144,7 @@ mod tests {
             direction: None,
             local: Local::Unknown,
             remote: None,
+            v6only: None,
             socket_cookie: cookie,
             netns_cookie: 0,
             owner: None,

@@ -12,7 +12,7 @@
 //! - [`load`]: kernel programs, attached
 //! - [`decode`], [`row`], [`errno`]: records to rows
 //! - [`process`], [`procfs`], [`users`], [`container`]: who
-//! - [`lives`], [`peers`], [`hold`]: what earlier and later records add
+//! - [`lives`], [`listeners`], [`peers`], [`hold`]: what earlier and later records add
 //! - [`sockets`], [`interfaces`], [`namespaces`], [`netlink`]: what only the kernel's tables tell
 //! - [`clock`]: boot time to wall clock
 //! - [`batch`], [`parquet`]: rows to the event file
@@ -33,6 +33,7 @@ pub mod errno;
 pub mod hold;
 pub mod host;
 pub mod interfaces;
+pub mod listeners;
 pub mod lives;
 pub mod load;
 pub mod loss;

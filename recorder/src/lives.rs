@@ -85,6 +85,7 @@ impl Lives {
             direction: Some(EventDirection::In),
             local: life.local,
             remote: life.remote,
+            v6only: None,
             socket_cookie: cookie,
             netns_cookie: life.netns_cookie,
             owner: Some(closer),
@@ -95,6 +96,30 @@ impl Lives {
             count: None,
         };
         Some(Row { boot_ns, body: Body::Socket(Box::new(row)) })
+    }
+
+    /// Whether anything is known of the socket.
+    #[must_use]
+    pub fn knows(&self, cookie: u64) -> bool {
+        self.0.contains(&cookie)
+    }
+
+    /// Remembers a socket that was there before the recording.
+    pub fn insert_existing(&mut self, row: &SocketRow, accepted: bool) {
+        self.put(row, row.remote);
+        if let Some(life) = self.0.get_mut(&row.socket_cookie) {
+            life.accepted = accepted;
+        }
+    }
+
+    /// Gives an accepted socket its listener's owner, unless somebody else was found to use it.
+    pub fn set_owner(&mut self, cookie: u64, owner: Owner, process: Option<&Arc<Process>>) {
+        if let Some(life) = self.0.get_mut(&cookie)
+            && life.owner.is_none()
+        {
+            life.owner = Some(owner);
+            life.process = process.cloned();
+        }
     }
 
     /// The kernel told the ends of a connected UDP socket.
@@ -166,6 +191,7 @@ mod tests {
             direction: None,
             local,
             remote: remote.map(end),
+            v6only: None,
             socket_cookie: cookie,
             netns_cookie: 3,
             owner: Some(owner(10)),

@@ -2,6 +2,7 @@
 //! process, and fails once the process is gone, even if its id is used again.
 
 mod cmdline;
+mod sockets;
 mod stat;
 
 use std::{

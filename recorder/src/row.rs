@@ -55,6 +55,8 @@ pub struct SocketRow {
     pub local: Local,
     /// The other end, if there is one.
     pub remote: Option<Endpoint>,
+    /// Whether a socket on `::` takes IPv6 only, where that is known.
+    pub v6only: Option<bool>,
     /// The kernel's id of the socket; 0 if unknown.
     pub socket_cookie: u64,
     /// The kernel's id of the socket's namespace; 0 if unknown.

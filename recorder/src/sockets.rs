@@ -1,12 +1,14 @@
-//! What only the kernel's socket tables tell: the local port of a UDP socket that was connected
-//! without being bound, and which namespace a namespace cookie means. A thread of its own asks, so
-//! that the ring is never kept waiting.
+//! What only the kernel's socket tables tell: the sockets that were there before the hooks, the
+//! local port of a UDP socket that was connected without being bound, and which namespace a
+//! namespace cookie means. A thread of its own asks, so that the ring is never kept waiting.
 //!
 //! Nearly all name service traffic is such sockets, and they live for milliseconds. So two ways at
 //! once: the kernel broadcasts every UDP socket that is destroyed, with its addresses; those that
 //! live longer are found by a dump of their namespace a moment later.
 
 mod diag;
+mod holders;
+mod snapshot;
 mod worker;
 
 use std::{
@@ -22,7 +24,7 @@ use std::{
 use rustix::event::{EventfdFlags, eventfd};
 use schema::Endpoint;
 
-pub use self::diag::DiagSocket;
+pub use self::{diag::DiagSocket, snapshot::Existing};
 
 /// Questions waiting. A full queue drops some: their rows go out less complete.
 const MAX_QUERIES: usize = 4096;
@@ -48,10 +50,12 @@ pub enum Query {
         /// A process that is probably in that namespace.
         pid: u32,
     },
+    /// All sockets that exist, in all namespaces.
+    Snapshot,
 }
 
 /// What was found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Answer {
     /// The namespace with this cookie has this inode.
     Namespace {
@@ -68,6 +72,13 @@ pub enum Answer {
         local: Endpoint,
         /// The other end.
         remote: Endpoint,
+    },
+    /// A socket of the snapshot that was asked for.
+    Existing(Box<Existing>),
+    /// That was the last one.
+    SnapshotTaken {
+        /// Sockets there was no room for.
+        left_out: u64,
     },
     /// The kernel had more to tell than there was room for.
     Overrun,
@@ -97,13 +108,16 @@ impl Sockets {
         Ok(Self { queries: Some(queries), answers, wake, thread: Some(thread) })
     }
 
-    /// Asks, if there is room in the queue.
-    pub fn ask(&self, query: Query) {
-        let Some(queries) = &self.queries else { return };
+    /// Asks, if there is room in the queue; whether there was.
+    pub fn ask(&self, query: Query) -> bool {
+        let Some(queries) = &self.queries else { return false };
         match queries.try_send(query) {
-            Ok(()) => self.wake(),
+            Ok(()) => {
+                self.wake();
+                true
+            }
             // A busy moment: the row stays as it is.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }
     }
 

@@ -28,6 +28,7 @@ fn socket_row() -> SocketRow {
         direction: Some(EventDirection::In),
         local: Local::Known(Endpoint::v4([10, 0, 0, 1], 80)),
         remote: Some(Endpoint::v4([10, 0, 0, 2], 999)),
+        v6only: None,
         socket_cookie: 5,
         netns_cookie: 6,
         owner: Some(Owner { pid: 42, tid: 43, uid: u32::MAX, gid: 7, cgroup_id: 8, comm }),

@@ -8,6 +8,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -51,9 +52,9 @@ const FLUSH_EVERY: Duration = Duration::from_millis(250);
 const BATCH_ROWS: usize = 8192;
 /// How often counters are looked at, and the peer table is walked.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// How long, at the start, interfaces may take to be looked at; what is not told by then is told
-/// later.
-const FIRST_LOOK: Duration = Duration::from_millis(500);
+/// How long, at the start, interfaces and existing sockets may take to be looked at before it is
+/// said that the recording runs; what is not told by then is told later.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How long, at the end, rows may wait for what they wait for.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
@@ -126,7 +127,8 @@ impl Events {
             say("ebpfrec: running in a pid namespace of its own: events name processes by number \
                  only; run on the host to get names\n");
         }
-        pipeline.await_interfaces(FIRST_LOOK);
+        pipeline.list_existing();
+        let (ready, looked) = sync_channel(1);
         let worker = Loop {
             probes,
             ring,
@@ -135,6 +137,7 @@ impl Events {
             losses,
             step_watch,
             stop: Arc::clone(&stop),
+            ready: Some(ready),
             rows: Arc::clone(&rows),
             seen: [Rise::default(); 3],
             reported: [Rise::default(); crate::loss::STAGES],
@@ -143,6 +146,8 @@ impl Events {
             .name("events".to_owned())
             .spawn(move || worker.run())
             .context("cannot start a thread; raise the limit of processes")?;
+        // On a very busy host it may take longer, and goes on while recording.
+        let _ = looked.recv_timeout(FIRST_LOOK);
         Ok(Self { thread, stop, rows, size, meta })
     }
 
@@ -188,6 +193,8 @@ struct Loop {
     losses: Arc<Losses>,
     step_watch: StepWatch,
     stop: Arc<OwnedFd>,
+    /// To be told once what was there at the start has been looked at.
+    ready: Option<SyncSender<()>>,
     rows: Arc<AtomicU64>,
     /// The kernel programs' own counters.
     seen: [Rise; 3],
@@ -254,8 +261,14 @@ impl Loop {
             self.pipeline.release();
             thread::sleep(if read < BUSY_RECORDS { NAP } else { BUSY_NAP });
         }
-        self.pipeline.apply(&answers);
+        self.pipeline.apply(answers);
         self.pipeline.take_interfaces();
+        if !self.pipeline.is_looking()
+            && let Some(ready) = self.ready.take()
+        {
+            // Who waited may have given up.
+            let _ = ready.try_send(());
+        }
     }
 
     /// Reports the datagrams of a closed socket that no row has reported yet.

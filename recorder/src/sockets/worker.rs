@@ -13,6 +13,7 @@ use std::{
         Arc,
         mpsc::{Receiver, SyncSender, TryRecvError},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -23,9 +24,12 @@ use rustix::{
     net::sockopt::set_socket_recv_buffer_size_force,
 };
 
+use schema::Proto;
+
 use super::{
     Answer, Query,
-    diag::{FAMILIES, UDP_DESTROY_GROUPS, parse_socket, udp_dump},
+    diag::{DiagSocket, FAMILIES, UDP_DESTROY_GROUPS, dump_request, parse_socket},
+    snapshot::{self, Place},
 };
 use crate::{
     namespaces::{Namespace, mounted, own_namespace, path_of},
@@ -145,6 +149,7 @@ impl Worker {
         loop {
             match self.queries.try_recv() {
                 Ok(Query::Namespace { netns_cookie, pid }) => self.identify(netns_cookie, pid)?,
+                Ok(Query::Snapshot) => self.take_snapshot()?,
                 Ok(Query::Ends { socket_cookie, netns_cookie, pid }) => {
                     self.want(socket_cookie, netns_cookie, pid);
                 }
@@ -177,6 +182,24 @@ impl Worker {
             self.search()?;
         }
         Ok(())
+    }
+
+    /// Has a snapshot taken, of all namespaces there are now. Not on this thread: looking through
+    /// all processes can take a second.
+    fn take_snapshot(&mut self) -> Result<(), Gone> {
+        self.search()?;
+        let own = Place { netns_cookie: self.own_cookie.unwrap_or(0), path: None };
+        let others = self.known.iter().filter(|&(&cookie, _)| self.own_cookie != Some(cookie));
+        let others =
+            others.map(|(&netns_cookie, path)| Place { netns_cookie, path: Some(path.clone()) });
+        let places: Vec<Place> = std::iter::once(own).chain(others).collect();
+        let answers = self.answers.clone();
+        let thread = thread::Builder::new().name("snapshot".to_owned());
+        // Ends by itself once nobody listens to its answers.
+        match thread.spawn(move || snapshot::take(&places, &answers)) {
+            Ok(_) => Ok(()),
+            Err(_) => self.tell(Answer::SnapshotTaken { left_out: 1 }),
+        }
     }
 
     /// Looks at the namespaces of all processes, and at those that are kept without.
@@ -223,7 +246,9 @@ impl Worker {
                         for wanted in self.wanted.values_mut() {
                             wanted.sockets.remove(&socket.cookie);
                         }
-                        self.tell(ends(socket))?;
+                        if let Some(answer) = ends(socket) {
+                            self.tell(answer)?;
+                        }
                     }
                 }
                 Ok(_) => {}
@@ -268,11 +293,11 @@ impl Worker {
     ) -> io::Result<()> {
         let mut collect = || -> io::Result<()> {
             for family in FAMILIES {
-                ask(NETLINK_SOCK_DIAG, &udp_dump(family), |message| {
+                ask(NETLINK_SOCK_DIAG, &dump_request(family, Proto::UDP), |message| {
                     if let Some(socket) = parse_socket(message)
                         && wanted.sockets.contains(&socket.cookie)
                     {
-                        found.push(ends(socket));
+                        found.extend(ends(socket));
                     }
                 })?;
             }
@@ -291,8 +316,9 @@ impl Worker {
     }
 }
 
-fn ends(socket: super::DiagSocket) -> Answer {
-    Answer::Ends { socket_cookie: socket.cookie, local: socket.local, remote: socket.remote }
+fn ends(socket: DiagSocket) -> Option<Answer> {
+    let (local, remote) = socket.ends()?;
+    Some(Answer::Ends { socket_cookie: socket.cookie, local, remote })
 }
 
 #[expect(unsafe_code, reason = "the netlink crate offers raw descriptors only")]

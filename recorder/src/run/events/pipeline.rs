@@ -11,7 +11,7 @@ use std::{
 use arrow_array::RecordBatch;
 use lru::LruCache;
 use schema::{
-    FiveTuple, Kind,
+    EventDirection, FiveTuple, Kind,
     kind::LossStage,
     wire::{PeerKey, Record},
 };
@@ -22,13 +22,14 @@ use crate::{
     decode::{Decoded, decode_record},
     hold::{ERROR_WAIT_NS, Wait, Window},
     interfaces::Watch,
+    listeners::Listeners,
     lives::{Lives, is_same_peer},
     loss::Losses,
     namespaces::own_namespace,
     peers::{Peers, key_of},
     process::Processes,
-    row::{Body, Local, Row, SocketRow},
-    sockets::{Answer, Query, Sockets},
+    row::{Body, Local, Owner, Row, SocketRow},
+    sockets::{Answer, Existing, Query, Sockets},
 };
 
 /// Errors remembered until the failed connect is reported. Those of established connections are
@@ -43,6 +44,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 pub(super) struct Pipeline {
     processes: Processes,
     lives: Lives,
+    listeners: Listeners,
+    /// Whether the sockets that were there before are still being listed.
+    listing: bool,
     peers: Peers,
     window: Window,
     batcher: Batcher,
@@ -67,6 +71,8 @@ impl Pipeline {
         let mut pipeline = Self {
             processes: Processes::default(),
             lives: Lives::default(),
+            listeners: Listeners::default(),
+            listing: false,
             peers: Peers::default(),
             window: Window::default(),
             batcher: Batcher::new(host, first),
@@ -101,22 +107,17 @@ impl Pipeline {
         self.interfaces = Some(watch);
     }
 
-    /// Waits until the interfaces there are have been looked at, which nearly always they are by
-    /// the time the hooks are attached.
-    pub(super) fn await_interfaces(&self, most: Duration) {
-        let until = Instant::now() + most;
-        while Instant::now() < until
-            && self.interfaces.as_ref().is_some_and(|watch| !watch.has_told_all())
-        {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
     /// Sees to it that interfaces as they are now are reported.
     pub(super) fn look_at_interfaces(&self) {
         if let Some(watch) = &self.interfaces {
             watch.look_again();
         }
+    }
+
+    /// Asks for the sockets that were there before the hooks. To be called once those are attached:
+    /// what is opened from then on they see.
+    pub(super) fn list_existing(&mut self) {
+        self.listing = self.sockets.as_ref().is_some_and(|sockets| sockets.ask(Query::Snapshot));
     }
 
     /// Reports the clock's offset, if it is time.
@@ -166,6 +167,9 @@ impl Pipeline {
             socket.count = Some(due.count);
             socket.direction = Some(due.direction);
         }
+        if socket.kind == Kind::TcpAccept && socket.owner.is_none() && !self.listing {
+            socket.owner = self.owner_of_listener(&socket);
+        }
         self.add_process(&mut socket);
         self.lives.note(&mut socket);
         let closed = (socket.kind == Kind::UdpClose).then_some(socket.socket_cookie);
@@ -198,6 +202,7 @@ impl Pipeline {
 
     fn what_it_waits_for(&mut self, row: &mut SocketRow) -> Option<Wait> {
         match row.kind {
+            Kind::TcpAccept if row.owner.is_none() && self.listing => Some(Wait::Snapshot),
             Kind::TcpConnectFail if row.errno.is_none() => {
                 let tuple = row.tuple()?;
                 row.errno = self.take_error(tuple);
@@ -206,7 +211,9 @@ impl Pipeline {
             Kind::UdpConnect if !row.local.is_whole() => {
                 let pid = row.owner.map_or(0, |owner| owner.pid);
                 let (socket_cookie, netns_cookie) = (row.socket_cookie, row.netns_cookie);
-                self.sockets.as_ref()?.ask(Query::Ends { socket_cookie, netns_cookie, pid });
+                let query = Query::Ends { socket_cookie, netns_cookie, pid };
+                // With no room for the question the broadcast may still answer it.
+                self.sockets.as_ref()?.ask(query);
                 Some(Wait::Ends(socket_cookie))
             }
             // Of a closed socket only the broadcast can tell, and it comes by itself.
@@ -215,6 +222,58 @@ impl Pipeline {
             }
             _ => None,
         }
+    }
+
+    /// The owner of the listener that took the connection, where that is older than the hooks.
+    fn owner_of_listener(&self, row: &SocketRow) -> Option<Owner> {
+        self.listeners.owner(row.netns_cookie, row.local.endpoint()?)
+    }
+
+    /// A socket of the snapshot.
+    fn on_existing(&mut self, existing: &Existing) {
+        let Existing { boot_ns, proto, socket, netns_cookie, owner, accepted } = *existing;
+        if socket.listens {
+            let v6only = socket.v6only.unwrap_or(false);
+            self.listeners.insert(netns_cookie, socket.local, v6only, owner);
+        }
+        // The hooks have told of it already, and better.
+        if self.lives.knows(socket.cookie) {
+            return;
+        }
+        let row = SocketRow {
+            kind: Kind::Socket,
+            proto,
+            direction: accepted.then_some(EventDirection::In),
+            local: Local::Known(socket.local),
+            remote: socket.remote,
+            v6only: socket.v6only,
+            socket_cookie: socket.cookie,
+            netns_cookie,
+            owner,
+            process: owner.and_then(|owner| self.processes.get(&owner)),
+            latency_us: None,
+            counters: None,
+            errno: None,
+            count: None,
+        };
+        self.lives.insert_existing(&row, accepted);
+        self.window.push(Row { boot_ns, body: Body::Socket(Box::new(row)) }, None);
+    }
+
+    /// The snapshot is whole: connections accepted meanwhile get their listeners' owners.
+    fn on_snapshot(&mut self, left_out: u64) {
+        self.listing = false;
+        self.losses.add(LossStage::Sockets, left_out);
+        let Self { window, listeners, processes, lives, .. } = self;
+        window.complete(&Wait::Snapshot, |row| {
+            let local = row.local.endpoint();
+            row.owner = local.and_then(|local| listeners.owner(row.netns_cookie, local));
+            if let Some(owner) = row.owner {
+                row.process = processes.get(&owner);
+                lives.set_owner(row.socket_cookie, owner, row.process.as_ref());
+            }
+            true
+        });
     }
 
     fn on_error(&mut self, boot_ns: u64, tuple: FiveTuple, errno: u32) {
@@ -269,8 +328,8 @@ impl Pipeline {
     }
 
     /// Brings it to the rows it is about.
-    pub(super) fn apply(&mut self, answers: &[Answer]) {
-        for &answer in answers {
+    pub(super) fn apply(&mut self, answers: Vec<Answer>) {
+        for answer in answers {
             match answer {
                 Answer::Namespace { netns_cookie, inode } => {
                     self.batcher.set_namespace(netns_cookie, inode);
@@ -286,16 +345,22 @@ impl Pipeline {
                         fits
                     });
                 }
+                Answer::Existing(existing) => self.on_existing(&existing),
+                Answer::SnapshotTaken { left_out } => self.on_snapshot(left_out),
                 // How many there were nobody knows: at least one.
                 Answer::Overrun => self.losses.add(LossStage::Sockets, 1),
             }
         }
     }
 
-    /// Whether some row waits for something, or interfaces are still looked at.
+    /// Whether what was there at the start is still being looked at.
+    pub(super) fn is_looking(&self) -> bool {
+        self.listing || self.interfaces.as_ref().is_some_and(|watch| !watch.has_told_all())
+    }
+
+    /// Whether some row waits for something, or the recording as a whole does.
     pub(super) fn is_waiting(&self) -> bool {
-        let looking = self.interfaces.as_ref().is_some_and(|watch| !watch.has_told_all());
-        self.window.is_waiting() || looking
+        self.is_looking() || self.window.is_waiting()
     }
 
     /// Moves rows that were held long enough into the batch.
