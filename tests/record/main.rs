@@ -18,6 +18,7 @@ mod rows;
 
 mod disk;
 mod errors;
+mod existing;
 mod interfaces;
 mod life;
 mod packets;
@@ -33,8 +34,16 @@ fn main() -> ExitCode {
     if args.next().as_deref() == Some(program::PLAY) {
         return roles::play(&args.collect::<Vec<_>>());
     }
-    let live =
-        [life::ALL, tcp::ALL, udp::ALL, packets::ALL, interfaces::ALL, disk::ALL, errors::LIVE]
-            .concat();
+    let live = [
+        life::ALL,
+        existing::ALL,
+        tcp::ALL,
+        udp::ALL,
+        packets::ALL,
+        interfaces::ALL,
+        disk::ALL,
+        errors::LIVE,
+    ]
+    .concat();
     live::run(EBPFREC, errors::ALWAYS, &live)
 }

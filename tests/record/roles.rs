@@ -4,7 +4,10 @@
 use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::{AsFd as _, OwnedFd},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::process::CommandExt as _,
+    },
     process::{Command, ExitCode, Stdio},
     time::Duration,
 };
@@ -31,6 +34,12 @@ fn perform(args: &[&str]) -> Result<()> {
         ["in-cgroup", folder, ref rest @ ..] => {
             std::fs::write(format!("{folder}/cgroup.procs"), "0")?;
             return perform(rest);
+        }
+        // Does the rest in a network namespace of its own.
+        ["in-netns", ref rest @ ..] => {
+            let own = std::env::current_exe()?;
+            let error = Command::new("unshare").arg("--net").arg(own).arg(PLAY).args(rest).exec();
+            return Err(error.into());
         }
         // Answers one connection with as many bytes as it got, after its end.
         ["tcp-server", addr] => {
@@ -74,6 +83,25 @@ fn perform(args: &[&str]) -> Result<()> {
         ["tcp-refused", addr] => {
             let error = TcpStream::connect(addr).err().context("it was not refused")?;
             println!("error {}", error.raw_os_error().unwrap_or(0));
+        }
+        // Keeps a connection to itself open.
+        ["tcp-holder", addr] => {
+            let listener = TcpListener::bind(addr)?;
+            println!("listening {}", listener.local_addr()?);
+            let stream = TcpStream::connect(listener.local_addr()?)?;
+            println!("local {}", stream.local_addr()?);
+            let accepted = listener.accept()?;
+            wait_to_be_let_go()?;
+            drop((stream, accepted));
+            return Ok(());
+        }
+        // Keeps a connected socket that was never bound.
+        ["udp-holder", remote] => {
+            let socket = connected_unbound(remote.parse()?)?;
+            println!("local {}", socket.local_addr()?);
+            wait_to_be_let_go()?;
+            drop(socket);
+            return Ok(());
         }
         // Reads and answers so many datagrams.
         ["udp-server", addr, datagrams] => {

@@ -121,7 +121,7 @@ impl Events {
         let rows = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let size = file.size();
-        let pipeline =
+        let mut pipeline =
             Pipeline::new(host.name.clone(), first, sockets.ok(), interfaces, Arc::clone(&losses));
         if !pipeline.sees_processes() && !config.quiet {
             say("ebpfrec: running in a pid namespace of its own: events name processes by number \

@@ -52,13 +52,10 @@ impl Holders {
     /// design, a listener or an unbound one, the holder that all the others descend from: who made
     /// it and handed it down.
     pub(super) fn owner(&mut self, inode: u32, shared: bool) -> Option<Owner> {
-        let holders = self.by_inode.get(&inode)?;
+        let holders = self.by_inode.get(&inode)?.clone();
         let pid = match holders.as_slice() {
             [only] => *only,
-            several if shared => {
-                let several = several.clone();
-                self.ancestor(&several)?
-            }
+            several if shared => self.ancestor(several)?,
             _ => return None,
         };
         *self.owners.entry(pid).or_insert_with(|| read_owner(pid))
@@ -67,9 +64,8 @@ impl Holders {
     /// The one of `holders` that all the others descend from.
     fn ancestor(&mut self, holders: &[u32]) -> Option<u32> {
         let mut eldest = holders.iter().copied().filter(|&pid| !self.descends(pid, holders));
-        let first = eldest.next()?;
-        let alone = eldest.next().is_none();
-        alone.then_some(first)
+        let first = eldest.next();
+        if eldest.next().is_some() { None } else { first }
     }
 
     fn descends(&mut self, pid: u32, holders: &[u32]) -> bool {

@@ -1,0 +1,150 @@
+//! Sockets that are older than the recording: listed at its start, in every namespace, with the
+//! process that holds them.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use schema::Kind;
+
+use super::{
+    EBPFREC,
+    live::Scenario,
+    program::Program,
+    recording::Recording,
+    rows::{EventRow, only},
+};
+
+pub(crate) const ALL: &[Scenario] = &[
+    ("a_connection_older_than_the_recording_has_both_processes", connection),
+    ("udp_sockets_older_than_the_recording_have_their_process", datagrams),
+    ("sockets_of_another_namespace_are_listed", namespace),
+    ("what_is_accepted_from_an_older_listener_has_its_owner", accepted),
+    ("an_older_listener_shared_by_a_family_is_its_fathers", shared),
+    ("what_the_hooks_saw_is_not_listed_again", once),
+];
+
+const EVENTS: &[&str] = &["--events", "ev.parquet"];
+
+/// The only row about a socket that was there, of this process and with this peer.
+fn listed(rows: &[EventRow], pid: u32, remote: Option<SocketAddr>) -> Result<&EventRow> {
+    let mut found = rows
+        .iter()
+        .filter(|row| row.kind == Kind::Socket && row.pid == Some(pid) && row.remote == remote);
+    let row = found.next().with_context(|| format!("no socket of {pid} with {remote:?}"))?;
+    ensure!(found.next().is_none(), "more than one socket of {pid} with {remote:?}");
+    ensure!(row.source == "snapshot" && row.socket_cookie.is_some(), "{row:#?}");
+    Ok(row)
+}
+
+fn connection() -> Result<()> {
+    let mut holder = Program::start(&["tcp-holder", "[::1]:0"])?;
+    let listening: SocketAddr = holder.value("listening")?;
+    let local: SocketAddr = holder.value("local")?;
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let pid = holder.pid();
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    holder.finish()?;
+    let listener = listed(&rows, pid, None)?;
+    ensure!(listener.local == Some(listening) && listener.direction.is_none(), "{listener:#?}");
+    // Who opened it nobody saw.
+    let opened = listed(&rows, pid, Some(listening))?;
+    ensure!(opened.local == Some(local) && opened.direction.is_none(), "{opened:#?}");
+    let taken = listed(&rows, pid, Some(local))?;
+    ensure!(taken.local == Some(listening), "{taken:#?}");
+    ensure!(taken.direction.as_deref() == Some("in"), "{taken:#?}");
+    let exe = std::env::current_exe()?;
+    ensure!(taken.exe.as_deref() == exe.to_str(), "{taken:#?}");
+    ensure!(taken.netns == Some(own_netns()?), "{taken:#?}");
+    Ok(())
+}
+
+fn datagrams() -> Result<()> {
+    let mut bound = Program::start(&["udp-server", "0.0.0.0:0", "1"])?;
+    let listening: SocketAddr = bound.value("listening")?;
+    let server = SocketAddr::from(([127, 0, 0, 1], listening.port()));
+    let mut connected = Program::start(&["udp-holder", &server.to_string()])?;
+    let local: SocketAddr = connected.value("local")?;
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let (bound_pid, connected_pid) = (bound.pid(), connected.pid());
+    // Ends the server.
+    std::net::UdpSocket::bind("127.0.0.1:0")?.send_to(b"question", server)?;
+    connected.finish()?;
+    bound.finish()?;
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    ensure!(listed(&rows, bound_pid, None)?.local == Some(listening));
+    ensure!(listed(&rows, connected_pid, Some(server))?.local == Some(local));
+    Ok(())
+}
+
+fn namespace() -> Result<()> {
+    let mut far = Program::start(&["in-netns", "tcp-server", "0.0.0.0:0"])?;
+    let _: u64 = far.value("start")?;
+    let listening: SocketAddr = far.value("listening")?;
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let pid = far.pid();
+    let inode = netns(&format!("/proc/{pid}/ns/net"))?;
+    ensure!(inode != own_netns()?);
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    drop(far);
+    let row = listed(&rows, pid, None)?;
+    ensure!(row.local == Some(listening) && row.netns == Some(inode), "{row:#?}");
+    Ok(())
+}
+
+fn accepted() -> Result<()> {
+    let mut server = Program::start(&["tcp-server", "127.0.0.1:0"])?;
+    let _: u64 = server.value("start")?;
+    let listening: SocketAddr = server.value("listening")?;
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let mut client = Program::start(&["tcp-client", &listening.to_string(), "10"])?;
+    let _: u64 = client.value("start")?;
+    let local: SocketAddr = client.value("local")?;
+    ensure!(client.value::<u64>("received")? == 10);
+    let server_pid = server.pid();
+    client.finish()?;
+    server.finish()?;
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    let accept = only(&rows, Kind::TcpAccept, server_pid)?;
+    ensure!((accept.local, accept.remote) == (Some(listening), Some(local)), "{accept:#?}");
+    let close = only(&rows, Kind::TcpClose, server_pid)?;
+    ensure!(close.socket_cookie == accept.socket_cookie, "{close:#?}");
+    Ok(())
+}
+
+fn shared() -> Result<()> {
+    let mut master = Program::start(&["tcp-master", "127.0.0.1:0"])?;
+    let listening: SocketAddr = master.value("listening")?;
+    let worker: u32 = master.value("worker")?;
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let master_pid = master.pid();
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    // Which ends its worker.
+    master.finish()?;
+    ensure!(listed(&rows, master_pid, None)?.local == Some(listening));
+    ensure!(!rows.iter().any(|row| row.pid == Some(worker) && row.kind == Kind::Socket));
+    Ok(())
+}
+
+fn once() -> Result<()> {
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let mut holder = Program::start(&["tcp-holder", "127.0.0.1:0"])?;
+    let _: SocketAddr = holder.value("listening")?;
+    let _: SocketAddr = holder.value("local")?;
+    let pid = holder.pid();
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    drop(holder);
+    only(&rows, Kind::TcpConnect, pid)?;
+    only(&rows, Kind::TcpAccept, pid)?;
+    ensure!(!rows.iter().any(|row| row.pid == Some(pid) && row.kind == Kind::Socket));
+    Ok(())
+}
+
+fn own_netns() -> Result<u64> {
+    netns("/proc/self/ns/net")
+}
+
+/// Inode of a namespace.
+fn netns(path: &str) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(std::fs::metadata(path)?.ino())
+}
