@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use schema::Endpoint;
 
-use crate::row::Owner;
+use crate::row::{Owner, SocketRow};
 
 /// Listeners remembered, about 6 MB; a host has hundreds. Connections to those beyond are named by
 /// who reads or closes them.
@@ -13,8 +13,17 @@ const MAX_LISTENERS: usize = 65_536;
 
 #[derive(Clone, Copy, Debug)]
 struct Listener {
+    netns_cookie: u64,
     local: Endpoint,
     v6only: bool,
+    owner: Option<Owner>,
+}
+
+/// Where a connection was accepted, and by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Acceptor {
+    netns_cookie: u64,
+    /// The process that listens, if it is one and known.
     owner: Option<Owner>,
 }
 
@@ -34,33 +43,60 @@ impl Listener {
     }
 }
 
-/// Listeners by namespace cookie and port.
+/// Listeners by port.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    by_port: HashMap<(u64, u16), Vec<Listener>>,
+    by_port: HashMap<u16, Vec<Listener>>,
     count: usize,
 }
 
 impl Listeners {
-    /// Remembers a listener.
-    pub fn insert(&mut self, netns: u64, local: Endpoint, v6only: bool, owner: Option<Owner>) {
+    /// Remembers a listener on `local` in the namespace with this cookie.
+    pub fn insert(
+        &mut self,
+        netns_cookie: u64,
+        local: Endpoint,
+        v6only: bool,
+        owner: Option<Owner>,
+    ) {
         if self.count < MAX_LISTENERS {
             self.count += 1;
-            let listeners = self.by_port.entry((netns, local.port())).or_default();
-            listeners.push(Listener { local, v6only, owner });
+            let listeners = self.by_port.entry(local.port()).or_default();
+            listeners.push(Listener { netns_cookie, local, v6only, owner });
         }
     }
 
-    /// The owner of the listener that took a connection to `local`; `None` if there is none, or if
-    /// several processes listen there, or if one of those is unknown.
-    #[must_use]
-    pub fn owner(&self, netns: u64, local: Endpoint) -> Option<Owner> {
-        let listeners = self.by_port.get(&(netns, local.port()))?;
-        let best = listeners.iter().filter_map(|listener| listener.fit(local)).max()?;
-        let mut fitting = listeners.iter().filter(|listener| listener.fit(local) == Some(best));
-        let owner = fitting.next()?.owner?;
-        let same = fitting.all(|other| other.owner.is_some_and(|other| other.pid == owner.pid));
-        same.then_some(owner)
+    /// Gives the row of a connection accepted from such a listener its namespace and owner.
+    pub fn complete(&self, row: &mut SocketRow) {
+        let local = row.local.endpoint();
+        if let Some(found) = local.and_then(|local| self.acceptor(row.netns_cookie, local)) {
+            row.netns_cookie = found.netns_cookie;
+            row.owner = found.owner;
+        }
+    }
+
+    /// Who took a connection to `local`, in the namespace with this cookie, or in any if that is 0.
+    /// `None` if nobody listens there, or in several namespaces; without an owner if several
+    /// processes listen there, or one that is unknown.
+    fn acceptor(&self, netns_cookie: u64, local: Endpoint) -> Option<Acceptor> {
+        let listeners = self.by_port.get(&local.port())?;
+        let inside = |listener: &&Listener| {
+            (netns_cookie == 0 || listener.netns_cookie == netns_cookie)
+                && listener.fit(local).is_some()
+        };
+        let netns_cookie = listeners.iter().find(inside)?.netns_cookie;
+        if listeners.iter().filter(inside).any(|other| other.netns_cookie != netns_cookie) {
+            return None;
+        }
+        let best = listeners.iter().filter(inside).filter_map(|one| one.fit(local)).max()?;
+        let mut owners = listeners
+            .iter()
+            .filter(inside)
+            .filter(|listener| listener.fit(local) == Some(best))
+            .map(|listener| listener.owner);
+        let first = owners.next().flatten();
+        let same = |other: Option<Owner>| other.map(|owner| owner.pid) == first.map(|o| o.pid);
+        Some(Acceptor { netns_cookie, owner: first.filter(|_| owners.all(same)) })
     }
 }
 
@@ -73,7 +109,7 @@ mod tests {
     }
 
     fn found(listeners: &Listeners, local: Endpoint) -> Option<u32> {
-        listeners.owner(1, local).map(|owner| owner.pid)
+        listeners.acceptor(1, local).and_then(|found| found.owner).map(|owner| owner.pid)
     }
 
     #[test]
@@ -89,7 +125,19 @@ mod tests {
         assert_eq!(found(&listeners, local), Some(12));
         assert_eq!(found(&listeners, Endpoint::v4([10, 0, 0, 2], 80)), Some(11));
         assert_eq!(found(&listeners, Endpoint::v4([10, 0, 0, 1], 81)), None);
-        assert!(listeners.owner(2, local).is_none(), "another namespace");
+        assert_eq!(listeners.acceptor(2, local), None, "another namespace");
+    }
+
+    #[test]
+    fn an_unknown_namespace_is_found_if_only_one_listens() {
+        let mut listeners = Listeners::default();
+        let local = Endpoint::v4([10, 0, 0, 1], 80);
+        listeners.insert(1, Endpoint::v4([0; 4], 80), false, owner(10));
+        let found = Acceptor { netns_cookie: 1, owner: owner(10) };
+        assert_eq!(listeners.acceptor(0, local), Some(found));
+        listeners.insert(2, local, false, owner(11));
+        assert_eq!(listeners.acceptor(0, local), None, "both may own the address");
+        assert_eq!(listeners.acceptor(1, local), Some(found));
     }
 
     #[test]

@@ -112,13 +112,14 @@ impl Lives {
         }
     }
 
-    /// Gives an accepted socket its listener's owner, unless somebody else was found to use it.
-    pub fn set_owner(&mut self, cookie: u64, owner: Owner, process: Option<&Arc<Process>>) {
-        if let Some(life) = self.0.get_mut(&cookie)
-            && life.owner.is_none()
-        {
-            life.owner = Some(owner);
-            life.process = process.cloned();
+    /// The row of an accepted socket was given its namespace and its listener's owner, who holds
+    /// unless somebody else was found to use it.
+    pub fn complete(&mut self, row: &SocketRow) {
+        let Some(life) = self.0.get_mut(&row.socket_cookie) else { return };
+        life.netns_cookie = row.netns_cookie;
+        if life.owner.is_none() {
+            life.owner = row.owner;
+            life.process.clone_from(&row.process);
         }
     }
 

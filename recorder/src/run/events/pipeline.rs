@@ -28,7 +28,7 @@ use crate::{
     namespaces::own_namespace,
     peers::{Peers, key_of},
     process::Processes,
-    row::{Body, Local, Owner, Row, SocketRow},
+    row::{Body, Local, Row, SocketRow},
     sockets::{Answer, Existing, Query, Sockets},
 };
 
@@ -168,7 +168,7 @@ impl Pipeline {
             socket.direction = Some(due.direction);
         }
         if socket.kind == Kind::TcpAccept && socket.owner.is_none() && !self.listing {
-            socket.owner = self.owner_of_listener(&socket);
+            self.listeners.complete(&mut socket);
         }
         self.add_process(&mut socket);
         self.lives.note(&mut socket);
@@ -224,11 +224,6 @@ impl Pipeline {
         }
     }
 
-    /// The owner of the listener that took the connection, where that is older than the hooks.
-    fn owner_of_listener(&self, row: &SocketRow) -> Option<Owner> {
-        self.listeners.owner(row.netns_cookie, row.local.endpoint()?)
-    }
-
     /// A socket of the snapshot.
     fn on_existing(&mut self, existing: &Existing) {
         let Existing { boot_ns, proto, socket, netns_cookie, owner, accepted } = *existing;
@@ -266,12 +261,9 @@ impl Pipeline {
         self.losses.add(LossStage::Sockets, left_out);
         let Self { window, listeners, processes, lives, .. } = self;
         window.complete(&Wait::Snapshot, |row| {
-            let local = row.local.endpoint();
-            row.owner = local.and_then(|local| listeners.owner(row.netns_cookie, local));
-            if let Some(owner) = row.owner {
-                row.process = processes.get(&owner);
-                lives.set_owner(row.socket_cookie, owner, row.process.as_ref());
-            }
+            listeners.complete(row);
+            row.process = row.owner.and_then(|owner| processes.get(&owner));
+            lives.complete(row);
             true
         });
     }
