@@ -2,7 +2,7 @@
 //! holds it. Taken once the hooks are attached, on a thread of its own: whatever is opened
 //! meanwhile the hooks see, and the kernel's ids tell which sockets those are.
 
-use std::{collections::HashSet, io, path::PathBuf, sync::mpsc::SyncSender};
+use std::{collections::HashSet, io, sync::mpsc::SyncSender};
 
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use schema::Proto;
@@ -12,7 +12,12 @@ use super::{
     diag::{AF_INET, AF_INET6, DiagSocket, dump_request, parse_socket},
     holders::Holders,
 };
-use crate::{clock::boot_ns, namespaces::Namespace, netlink::ask, row::Owner};
+use crate::{
+    clock::boot_ns,
+    namespaces::{Found, Namespace, current_cookie, find_all, own_namespace},
+    netlink::ask,
+    row::Owner,
+};
 
 /// Sockets reported at most: some 40 MB while they wait. What is left out is counted.
 const MAX_SOCKETS: usize = 262_144;
@@ -38,22 +43,32 @@ pub struct Existing {
     pub accepted: bool,
 }
 
-/// Where to look.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    /// The kernel's id of the namespace; 0 if unknown.
-    pub(super) netns_cookie: u64,
-    /// Where it can be opened; `None` for our own.
-    pub(super) path: Option<PathBuf>,
-}
-
-/// Takes a snapshot and answers with it. Ends early if nobody listens any more.
-pub(super) fn take(places: &[Place], answers: &SyncSender<Answer>) {
+/// Takes a snapshot and answers with it. Ends early if nobody listens any more. Takes
+/// `CAP_SYS_ADMIN` for other namespaces, and `CAP_SYS_PTRACE` to see who holds a socket.
+pub(super) fn take(answers: &SyncSender<Answer>) {
+    let (spaces, mut left_out) = find_all();
+    let (_, own) = own_namespace();
     let mut found = vec![];
-    let mut left_out = 0;
-    for place in places {
+    for Found { inode, path, .. } in spaces {
+        let mut dump = || -> io::Result<u64> {
+            let netns_cookie = current_cookie().unwrap_or(0);
+            for (proto, family) in TABLES {
+                dump_table(proto, family, netns_cookie, &mut found, &mut left_out)?;
+            }
+            Ok(netns_cookie)
+        };
+        let dumped = if own == Some(inode) {
+            dump()
+        } else {
+            Namespace::open_same(&path, inode).and_then(|namespace| namespace.run(dump)?)
+        };
         // A namespace that is gone, or can't be asked, has nothing to tell.
-        let _ = dump_place(place, &mut found, &mut left_out);
+        if let Ok(netns_cookie) = dumped
+            && netns_cookie != 0
+            && answers.send(Answer::Namespace { netns_cookie, inode }).is_err()
+        {
+            return;
+        }
     }
     let wanted: HashSet<u32> = found.iter().map(|existing| existing.socket.inode).collect();
     let mut holders = Holders::find(&wanted);
@@ -75,33 +90,29 @@ pub(super) fn take(places: &[Place], answers: &SyncSender<Answer>) {
     let _ = answers.send(Answer::SnapshotTaken { left_out });
 }
 
-fn dump_place(place: &Place, found: &mut Vec<Existing>, left_out: &mut u64) -> io::Result<()> {
-    let netns_cookie = place.netns_cookie;
-    let mut dump = || -> io::Result<()> {
-        for (proto, family) in TABLES {
-            let boot_ns = boot_ns();
-            ask(NETLINK_SOCK_DIAG, &dump_request(family, proto), |message| {
-                // A socket without a holder, or without a port, has nothing to do with any packet.
-                let socket = parse_socket(message)
-                    .filter(|socket| socket.inode != 0 && socket.local.port() != 0);
-                match socket {
-                    Some(_) if found.len() >= MAX_SOCKETS => *left_out += 1,
-                    Some(socket) => found.push(Existing {
-                        boot_ns,
-                        proto,
-                        socket,
-                        netns_cookie,
-                        owner: None,
-                        accepted: false,
-                    }),
-                    None => {}
-                }
-            })?;
+fn dump_table(
+    proto: Proto,
+    family: u8,
+    netns_cookie: u64,
+    found: &mut Vec<Existing>,
+    left_out: &mut u64,
+) -> io::Result<()> {
+    let boot_ns = boot_ns();
+    ask(NETLINK_SOCK_DIAG, &dump_request(family, proto), |message| {
+        // A socket without a holder, or without a port, has nothing to do with any packet.
+        let socket =
+            parse_socket(message).filter(|socket| socket.inode != 0 && socket.local.port() != 0);
+        match socket {
+            Some(_) if found.len() >= MAX_SOCKETS => *left_out += 1,
+            Some(socket) => found.push(Existing {
+                boot_ns,
+                proto,
+                socket,
+                netns_cookie,
+                owner: None,
+                accepted: false,
+            }),
+            None => {}
         }
-        Ok(())
-    };
-    match &place.path {
-        None => dump(),
-        Some(path) => Namespace::open(path)?.run(dump)?,
-    }
+    })
 }

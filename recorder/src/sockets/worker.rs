@@ -2,12 +2,9 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs, io,
+    io,
     num::NonZeroUsize,
-    os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
-        unix::fs::MetadataExt as _,
-    },
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -29,10 +26,10 @@ use schema::Proto;
 use super::{
     Answer, Query,
     diag::{DiagSocket, FAMILIES, UDP_DESTROY_GROUPS, dump_request, parse_socket},
-    snapshot::{self, Place},
+    snapshot,
 };
 use crate::{
-    namespaces::{Namespace, mounted, own_namespace, path_of},
+    namespaces::{Namespace, find_all, own_namespace, path_of},
     netlink::{ask, messages},
 };
 
@@ -187,16 +184,10 @@ impl Worker {
     /// Has a snapshot taken, of all namespaces there are now. Not on this thread: looking through
     /// all processes can take a second.
     fn take_snapshot(&mut self) -> Result<(), Gone> {
-        self.search()?;
-        let own = Place { netns_cookie: self.own_cookie.unwrap_or(0), path: None };
-        let others = self.known.iter().filter(|&(&cookie, _)| self.own_cookie != Some(cookie));
-        let others =
-            others.map(|(&netns_cookie, path)| Place { netns_cookie, path: Some(path.clone()) });
-        let places: Vec<Place> = std::iter::once(own).chain(others).collect();
         let answers = self.answers.clone();
         let thread = thread::Builder::new().name("snapshot".to_owned());
         // Ends by itself once nobody listens to its answers.
-        match thread.spawn(move || snapshot::take(&places, &answers)) {
+        match thread.spawn(move || snapshot::take(&answers)) {
             Ok(_) => Ok(()),
             Err(_) => self.tell(Answer::SnapshotTaken { left_out: 1 }),
         }
@@ -205,20 +196,9 @@ impl Worker {
     /// Looks at the namespaces of all processes, and at those that are kept without.
     fn search(&mut self) -> Result<(), Gone> {
         self.searched = Some(Instant::now());
-        let mut found: HashMap<u64, PathBuf> = mounted().into_iter().collect();
-        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let path = path_of(pid);
-            if let Ok(meta) = fs::metadata(&path)
-                && found.len() < MAX_NAMESPACES.get()
-            {
-                found.entry(meta.ino()).or_insert(path);
-            }
-        }
-        for path in found.values() {
-            self.learn(path)?;
+        let (found, _) = find_all();
+        for space in found {
+            self.learn(&space.path)?;
         }
         Ok(())
     }

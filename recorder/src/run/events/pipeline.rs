@@ -1,6 +1,8 @@
 //! What happens to a record on its way to the file, in order: decoded, given its process, completed
 //! by what is known of its socket, held, batched.
 
+mod existing;
+
 use std::{
     collections::VecDeque,
     num::NonZeroUsize,
@@ -11,7 +13,7 @@ use std::{
 use arrow_array::RecordBatch;
 use lru::LruCache;
 use schema::{
-    EventDirection, FiveTuple, Kind,
+    FiveTuple, Kind,
     kind::LossStage,
     wire::{PeerKey, Record},
 };
@@ -29,7 +31,7 @@ use crate::{
     peers::{Peers, key_of},
     process::Processes,
     row::{Body, Local, Row, SocketRow},
-    sockets::{Answer, Existing, Query, Sockets},
+    sockets::{Answer, Query, Sockets},
 };
 
 /// Errors remembered until the failed connect is reported. Those of established connections are
@@ -112,12 +114,6 @@ impl Pipeline {
         if let Some(watch) = &self.interfaces {
             watch.look_again();
         }
-    }
-
-    /// Asks for the sockets that were there before the hooks. To be called once those are attached:
-    /// what is opened from then on they see.
-    pub(super) fn list_existing(&mut self) {
-        self.listing = self.sockets.as_ref().is_some_and(|sockets| sockets.ask(Query::Snapshot));
     }
 
     /// Reports the clock's offset, if it is time.
@@ -222,50 +218,6 @@ impl Pipeline {
             }
             _ => None,
         }
-    }
-
-    /// A socket of the snapshot.
-    fn on_existing(&mut self, existing: &Existing) {
-        let Existing { boot_ns, proto, socket, netns_cookie, owner, accepted } = *existing;
-        if socket.listens {
-            let v6only = socket.v6only.unwrap_or(false);
-            self.listeners.insert(netns_cookie, socket.local, v6only, owner);
-        }
-        // The hooks have told of it already, and better.
-        if self.lives.knows(socket.cookie) {
-            return;
-        }
-        let row = SocketRow {
-            kind: Kind::Socket,
-            proto,
-            direction: accepted.then_some(EventDirection::In),
-            local: Local::Known(socket.local),
-            remote: socket.remote,
-            v6only: socket.v6only,
-            socket_cookie: socket.cookie,
-            netns_cookie,
-            owner,
-            process: owner.and_then(|owner| self.processes.get(&owner)),
-            latency_us: None,
-            counters: None,
-            errno: None,
-            count: None,
-        };
-        self.lives.insert_existing(&row, accepted);
-        self.window.push(Row { boot_ns, body: Body::Socket(Box::new(row)) }, None);
-    }
-
-    /// The snapshot is whole: connections accepted meanwhile get their listeners' owners.
-    fn on_snapshot(&mut self, left_out: u64) {
-        self.listing = false;
-        self.losses.add(LossStage::Sockets, left_out);
-        let Self { window, listeners, processes, lives, .. } = self;
-        window.complete(&Wait::Snapshot, |row| {
-            listeners.complete(row);
-            row.process = row.owner.and_then(|owner| processes.get(&owner));
-            lives.complete(row);
-            true
-        });
     }
 
     fn on_error(&mut self, boot_ns: u64, tuple: FiveTuple, errno: u32) {
