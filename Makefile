@@ -1,12 +1,14 @@
 # Everything a user or a developer runs. `make demo` and `make test` need nothing but this file:
 # they install what a fresh Debian or Ubuntu lacks.
 
-.PHONY: help demo test build lint probes probes-check fixture clean
+.PHONY: help demo test build static kernels lint probes probes-check fixture clean
 
 help:
 	@echo 'make demo          build, record live traffic (or use our recording), join, show'
 	@echo 'make test          every test; those that need root and a kernel with eBPF run if they can'
 	@echo 'make build         target/release/ebpfrec and target/release/ebpfjoin'
+	@echo 'make static        target/static/ebpfrec: one file that needs no library where it runs'
+	@echo 'make kernels       the live tests on Debian kernels from 5.10 on, emulated; takes a while'
 	@echo 'make lint          formatting and clippy, warnings denied'
 	@echo 'make probes        rebuild the kernel programs (recorder/probes/); installs their toolchain'
 	@echo 'make probes-check  fail if the committed kernel programs are stale'
@@ -15,6 +17,15 @@ help:
 build:
 	@scripts/setup.sh build
 	cargo build --release --locked
+
+static:
+	@scripts/setup.sh static
+	@scripts/static.sh
+
+kernels:
+	@scripts/setup.sh kernels
+	@scripts/static.sh suite
+	@scripts/kernels.sh
 
 demo:
 	@scripts/setup.sh demo

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what a fresh Debian or Ubuntu machine lacks for WHAT: build, demo, test or probes. Asks nothing,
-# touches nothing that is there already.
+# Installs what a fresh Debian or Ubuntu machine lacks for WHAT: build, static, demo, test, kernels
+# or probes. Asks nothing, touches nothing that is there already.
 set -euo pipefail
 
-what=${1:?usage: setup.sh build|demo|test|probes}
+what=${1:?usage: setup.sh build|static|demo|test|kernels|probes}
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
@@ -42,7 +42,7 @@ linker_version=0.13.0
 llvm=22
 
 case $what in
-build)
+build | static)
 	packages build-essential pkg-config libpcap-dev
 	rust
 	;;
@@ -52,6 +52,12 @@ demo)
 	;;
 test)
 	packages build-essential pkg-config libpcap-dev tshark wireshark-common iproute2
+	rust
+	;;
+kernels)
+	# Ubuntu has Debian's keys in a package of their own.
+	packages build-essential pkg-config libpcap-dev debian-archive-keyring qemu-system-x86 \
+		seabios busybox-static cpio kmod xz-utils jq
 	rust
 	;;
 probes)

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# initramfs.sh KERNEL OUT PROGRAM SUITE PATH: what a machine under test boots into: busybox, the
+# program, the test suite, which looks for the program at PATH, and the modules of KERNEL (a folder
+# of fetch.sh) that a socket needs to be asked about.
+set -euo pipefail
+
+kernel=$1 out=$2 program=$3 suite=$4 path=$5
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+
+mkdir -p "$root"/{bin,dev,etc,lib,proc,run,sys,tmp} "$root$(dirname "$path")"
+install "$(command -v busybox)" "$root/bin/busybox"
+for applet in cat echo insmod ip ln mkdir mount poweroff sh sync; do
+	ln -s busybox "$root/bin/$applet"
+done
+install "$program" "$root/bin/ebpfrec"
+ln -s /bin/ebpfrec "$root$path"
+install "$suite" "$root/bin/suite"
+install "$here/init" "$root/init"
+printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"
+echo '127.0.0.1 localhost' >"$root/etc/hosts"
+
+# Unpacked and in the order they have to be loaded in: so the machine needs no tools for that.
+modules=$(dirname "$(find "$kernel" -name modules.order)")
+base=${modules%/lib/modules/*}
+[ -d "$base/lib" ] || base=${modules%%/usr/lib/modules/*}
+version=${modules##*/}
+depmod -b "$base" "$version" 2>/dev/null
+for name in inet_diag tcp_diag udp_diag veth dummy; do
+	modprobe -d "$base" -S "$version" --show-depends "$name" 2>/dev/null || true
+done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r module; do
+	plain=${module##*/}
+	plain=${plain%.xz}
+	case $module in
+	*.xz) xz -dc "$module" >"$root/lib/$plain" ;;
+	*) cp "$module" "$root/lib/$plain" ;;
+	esac
+	echo "$plain" >>"$root/lib/order"
+done
+
+(cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) >"$out"
