@@ -1,15 +1,17 @@
-//! Packets, by libpcap, into a pcapng file: one thread reads each interface, one writes the file.
-//! Independent of the events: either can run without the other.
+//! Packets, by libpcap, into a pcapng file: one thread reads each interface, inside the interface's
+//! namespace; one writes the file. Independent of the events: either can run without the other.
 
 mod device;
 mod file;
 mod merge;
+mod place;
 mod reader;
+mod target;
 
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::sync_channel,
     },
@@ -19,7 +21,15 @@ use std::{
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionBlock;
 use schema::kind::LossStage;
 
-use self::{device::Device, file::PacketFile, reader::Reader};
+use self::{
+    device::{Device, buffer_bytes},
+    file::PacketFile,
+    reader::Reader,
+};
+pub use self::{
+    place::PlaceError,
+    target::{NoTarget, Place, Target},
+};
 use crate::{
     config::PacketsConfig,
     host::Host,
@@ -38,14 +48,9 @@ pub enum CaptureError {
     /// The kernel said no.
     #[error("capturing packets needs root, or CAP_NET_RAW: run it with sudo")]
     NoPrivilege,
-    /// There is no such interface.
-    #[error("there is no interface {}: choose among {}", Printable::text(.name), Printable::text(.known))]
-    UnknownInterface {
-        /// What was asked for.
-        name: String,
-        /// What there is, separated by commas.
-        known: String,
-    },
+    /// It is not known where.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The filter does not compile.
     #[error(
         "the filter `{}` does not fit interface {}: {}; see pcap-filter(7)",
@@ -84,7 +89,7 @@ pub enum CaptureError {
 /// What was captured on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceCount {
-    /// Name.
+    /// Name; with the namespace, if that is not ours.
     pub name: String,
     /// Packets handed to us.
     pub packets: u64,
@@ -103,6 +108,8 @@ pub struct Captured {
     pub interfaces: Vec<InterfaceCount>,
     /// Size of the file.
     pub bytes: u64,
+    /// What [`Capture::take_ended`] was not asked for any more.
+    pub ended: Vec<(String, String)>,
 }
 
 /// Shared by the threads of a capture.
@@ -113,6 +120,8 @@ struct State {
     bytes: AtomicU64,
     packets: AtomicU64,
     failed: AtomicBool,
+    /// Interfaces that came to an end early: which, and why.
+    ended: Mutex<Vec<(String, String)>>,
 }
 
 /// Interfaces opened, and buffering, but not read yet.
@@ -126,8 +135,19 @@ pub struct Opened {
 /// # Errors
 /// [`CaptureError`]
 pub fn open(config: &PacketsConfig, host: &Host) -> Result<Opened, CaptureError> {
-    let devices = config.interfaces.iter().map(|name| Device::open(name, config));
-    let devices = devices.collect::<Result<Vec<_>, _>>()?;
+    let world = place::survey(&config.targets);
+    let sources = place::resolve(&config.targets, &world)?;
+    let buffer = buffer_bytes(sources.len());
+    let open = |source: place::Source| {
+        let unknown =
+            (source.link.is_none() && source.inside.is_none() && source.name != place::ANY)
+                .then(|| world.unknown_interface(&source.name));
+        Device::open(source, config, buffer).map_err(|error| match (error, unknown) {
+            (CaptureError::Interface { .. }, Some(unknown)) => unknown.into(),
+            (error, _) => error,
+        })
+    };
+    let devices = sources.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let descriptions = devices.iter().map(|device| device.describe(config, host)).collect();
     Ok(Opened { devices, descriptions })
 }
@@ -138,6 +158,7 @@ pub struct Capture {
     state: Arc<State>,
     readers: Vec<JoinHandle<reader::Outcome>>,
     writer: JoinHandle<Result<PacketFile, CaptureError>>,
+    labels: Vec<String>,
 }
 
 impl Opened {
@@ -156,6 +177,7 @@ impl Opened {
         let state = Arc::new(State::default());
         let (chunks, receiver) = sync_channel(MAX_QUEUE);
         let mut readers = vec![];
+        let labels = self.devices.iter().map(|device| device.source.label.clone()).collect();
         for (interface, device) in self.devices.into_iter().enumerate() {
             let reader = Reader::new(
                 interface,
@@ -173,7 +195,7 @@ impl Opened {
             .name("packet-file".to_owned())
             .spawn(move || merge::write_all(file, &receiver, &shared.0, &shared.1))
             .map_err(|source| CaptureError::Write { source })?;
-        Ok(Capture { state, readers, writer })
+        Ok(Capture { state, readers, writer, labels })
     }
 }
 
@@ -203,6 +225,12 @@ impl Capture {
         self.readers.iter().all(JoinHandle::is_finished)
     }
 
+    /// Interfaces that came to an end early since the last call: which, and why.
+    #[must_use]
+    pub fn take_ended(&self) -> Vec<(String, String)> {
+        take_ended(&self.state)
+    }
+
     /// Takes what was captured until now out of the kernel, writes the statistics and gives the
     /// file its name.
     ///
@@ -220,8 +248,9 @@ impl Capture {
         let outcomes: Vec<reader::Outcome> = self.readers.into_iter().map(join).collect();
         let writer = self.writer.join();
         let file = writer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let (names, bytes) = file.finish(&outcomes)?;
-        let interfaces = names
+        let bytes = file.finish(&outcomes)?;
+        let interfaces = self
+            .labels
             .into_iter()
             .zip(outcomes)
             .map(|(name, outcome)| InterfaceCount {
@@ -232,8 +261,13 @@ impl Capture {
                 ended: outcome.ended,
             })
             .collect();
-        Ok(Captured { interfaces, bytes })
+        let ended = take_ended(&self.state);
+        Ok(Captured { interfaces, bytes, ended })
     }
+}
+
+fn take_ended(state: &State) -> Vec<(String, String)> {
+    std::mem::take(&mut *state.ended.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Counts packets that the kernel, or a full disk, kept from the file.

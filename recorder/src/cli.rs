@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::capture::Target;
+
 const EXAMPLES: &str = "\
 Examples:
   ebpfrec --events ev.parquet                        who opened, used and closed which socket
@@ -12,6 +14,8 @@ Examples:
                                                      the same, and the packets of eth0
   ebpfrec --packets t.pcapng -i eth0 -i lo -s 128 -f 'tcp port 443' --duration 5m
                                                      packets only, their first 128 bytes
+  ebpfrec --packets t.pcapng -i container:web        inside a container's network
+  ebpfrec --list-interfaces                          every interface, and whose it is
   ebpfrec check                                      what this kernel can give
 
 Afterwards, on any machine: ebpfjoin t.pcapng ev.parquet -o enriched.pcapng";
@@ -63,27 +67,34 @@ pub struct RecordArgs {
     ///
     /// One row per event. While recording, the file is called FILE.partial; it gets its name when
     /// it is complete.
-    #[arg(long, value_name = "FILE", required_unless_present = "packets")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["packets", "list_interfaces"])]
     pub events: Option<PathBuf>,
 
     /// Write packets to this pcapng file
     ///
     /// Needs at least one --interface. While recording, the file is called FILE.partial.
-    #[arg(long, value_name = "FILE", requires = "interfaces")]
+    #[arg(long, value_name = "FILE", requires = "targets")]
     pub packets: Option<PathBuf>,
 
-    /// Capture on this interface (repeatable; `any` for all)
+    /// Capture on this interface, or in this container (repeatable; `any` for all)
     ///
-    /// `any` captures on every interface at once, with Linux cooked headers instead of Ethernet
-    /// ones.
+    /// NAME: an interface; one of another network namespace if only one there has the name.
+    /// `any`: every interface of this namespace at once, with Linux cooked headers instead of
+    /// Ethernet ones. container:NAME (or the beginning of its id), pod:NAMESPACE/NAME, netns:NAME
+    /// (as `ip netns` shows it, or its inode): inside that network, every interface but the
+    /// loopback, or one of them: container:web/eth0.
     #[arg(
-        short,
+        short = 'i',
         long = "interface",
         value_name = "IFACE",
         action = ArgAction::Append,
         requires = "packets"
     )]
-    pub interfaces: Vec<String>,
+    pub targets: Vec<Target>,
+
+    /// Show every interface of every network namespace, whose it is and how to capture on it
+    #[arg(long, conflicts_with_all = ["events", "packets"])]
+    pub list_interfaces: bool,
 
     /// Keep at most this many bytes of a packet
     #[arg(
@@ -115,7 +126,7 @@ pub struct RecordArgs {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// Print the summary as JSON to standard output
+    /// Print the summary, or the list of interfaces, as JSON to standard output
     #[arg(long)]
     pub json: bool,
 }

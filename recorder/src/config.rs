@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    capture::Target,
     cli::{Cli, Command, RecordArgs},
     text::Printable,
 };
@@ -18,6 +19,11 @@ pub enum Config {
     Record(RecordConfig),
     /// Show what the kernel can give.
     Check {
+        /// As JSON.
+        json: bool,
+    },
+    /// Show every interface.
+    ListInterfaces {
         /// As JSON.
         json: bool,
     },
@@ -45,8 +51,8 @@ pub struct RecordConfig {
 pub struct PacketsConfig {
     /// Where packets go.
     pub path: PathBuf,
-    /// Names of the interfaces, each once, at least one.
-    pub interfaces: Vec<String>,
+    /// Where packets are captured, at least one place.
+    pub targets: Vec<Target>,
     /// Bytes kept of a packet.
     pub snaplen: u32,
     /// What is captured, in the language of pcap-filter(7).
@@ -72,6 +78,9 @@ impl Config {
     pub fn new(cli: Cli) -> Result<Self, ConfigError> {
         match cli.command {
             Some(Command::Check(args)) => Ok(Self::Check { json: args.json }),
+            None if cli.record.list_interfaces => {
+                Ok(Self::ListInterfaces { json: cli.record.json })
+            }
             None => Ok(Self::Record(RecordConfig::new(cli.record)?)),
         }
     }
@@ -84,15 +93,9 @@ impl RecordConfig {
         {
             return Err(ConfigError::SameFile { path: packets.clone() });
         }
-        let mut interfaces: Vec<String> = Vec::with_capacity(args.interfaces.len());
-        for name in args.interfaces {
-            if !interfaces.contains(&name) {
-                interfaces.push(name);
-            }
-        }
         let packets = args.packets.map(|path| PacketsConfig {
             path,
-            interfaces,
+            targets: args.targets,
             snaplen: args.snaplen,
             filter: args.filter.filter(|filter| !filter.trim().is_empty()),
         });
@@ -128,7 +131,7 @@ mod tests {
         let cli = Cli::try_parse_from([&["ebpfrec"], args].concat()).expect("arguments");
         match Config::new(cli)? {
             Config::Record(config) => Ok(config),
-            Config::Check { .. } => panic!("not a recording"),
+            Config::Check { .. } | Config::ListInterfaces { .. } => panic!("not a recording"),
         }
     }
 
@@ -146,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_named_twice_is_captured_once() {
-        let config = record(&["--packets", "p", "-i", "lo", "-i", "eth0", "-i", "lo", "-f", " "]);
+    fn an_empty_filter_is_none() {
+        let config = record(&["--packets", "p", "-i", "lo", "-i", "container:web", "-f", " "]);
         let packets = config.expect("a recording").packets.expect("packets");
-        assert_eq!(packets.interfaces, ["lo", "eth0"]);
+        assert_eq!(packets.targets.len(), 2);
         assert_eq!(packets.filter, None);
     }
 }

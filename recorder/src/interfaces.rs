@@ -4,19 +4,28 @@
 //!
 //! - [`links`]: those of one namespace
 //! - [`Inventory`]: those of all
+//! - [`containers`]: which container uses which
 //! - [`Watch`]: a thread that tells of every change
+//! - [`table`]: for people
 
 mod changes;
+mod inhabited;
 mod inventory;
 mod link;
+mod naming;
 mod serves;
+pub mod table;
 mod watch;
 
 use std::{net::IpAddr, sync::Arc};
 
 pub use self::{
+    inhabited::{Inhabited, containers},
     inventory::{Inventory, Peer, Space},
-    link::{Link, links, losses_of},
+    link::{Link, State, links, losses_of},
+    naming::{
+        LOOPBACK_INDEX, argument, describe_served, describe_space, option, short_id, space_argument,
+    },
     serves::Serves,
     watch::Watch,
 };

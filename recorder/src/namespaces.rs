@@ -17,7 +17,7 @@ use std::{
 use netlink_sys::protocols::NETLINK_ROUTE;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-pub use self::find::{Found, find_all, is_used, mounted};
+pub use self::find::{Found, find_all, is_used, mounted, processes};
 use crate::netlink::{ACK, ask, attributes, push_attribute, request};
 
 /// `SO_NETNS_COOKIE`, since Linux 5.14 (include/uapi/asm-generic/socket.h).

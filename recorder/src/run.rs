@@ -18,6 +18,7 @@ use crate::{
     cli::Cli,
     config::Config,
     host::Host,
+    interfaces::{Inventory, table},
     load::{LoadOptions, load},
 };
 
@@ -48,6 +49,7 @@ pub fn main() -> Exit {
     };
     let result = match config {
         Config::Check { json } => run_check(json),
+        Config::ListInterfaces { json } => list_interfaces(json),
         Config::Record(config) => record::run(&config),
     };
     result.unwrap_or_else(|error| {
@@ -85,6 +87,18 @@ fn run_check(json: bool) -> anyhow::Result<Exit> {
     };
     print(&text)?;
     Ok(if check::is_enough(hooks) { Exit::Success } else { Exit::Error })
+}
+
+fn list_interfaces(json: bool) -> anyhow::Result<Exit> {
+    let inventory = Inventory::take();
+    let text = if json {
+        let list = table::list_json(&inventory);
+        serde_json::to_string_pretty(&list).context("cannot write the list")? + "\n"
+    } else {
+        table::list(&inventory)
+    };
+    print(&text)?;
+    Ok(Exit::Success)
 }
 
 /// Writes to standard output.

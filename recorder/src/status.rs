@@ -55,6 +55,11 @@ impl Status {
         self.drawn = true;
     }
 
+    /// Takes the line away while `say` writes one of its own.
+    pub fn aside(&self, say: impl FnOnce()) {
+        self.bar.suspend(say);
+    }
+
     /// Takes the line away.
     pub fn clear(&self) {
         self.bar.finish_and_clear();

@@ -86,6 +86,9 @@ fn usage() -> Result<()> {
         &["--events", "e", "--duration", "soon"],
         &["--events", "e", "--ring-size", "3M"],
         &["--packets", "t", "-i", "lo", "-s", "0"],
+        &["--packets", "t", "-i", "eth0:1"],
+        &["--packets", "t", "-i", "container:"],
+        &["--packets", "t", "-i", "lo", "--list-interfaces"],
         &["nonsense"],
     ] {
         let folder = tempfile::tempdir()?;
@@ -131,7 +134,9 @@ fn interface() -> Result<()> {
     let said = String::from_utf8(output.stderr)?;
     let start = "ebpfrec: there is no interface no\\u{1b}[0m: choose among any, ";
     ensure!(said.starts_with(start) && said.lines().count() == 1, "{said}");
-    let listed: Vec<_> = said[start.len()..].trim_end().split(", ").collect();
+    let (choices, rest) = said[start.len()..].split_once("; ").unwrap_or_default();
+    ensure!(rest == "`ebpfrec --list-interfaces` shows all\n", "{said}");
+    let listed: Vec<_> = choices.split(", ").collect();
     ensure!(listed.contains(&"lo"), "{said}");
     ensure!(output.status.code() == Some(1));
     ensure!(fs::read_dir(folder.path())?.count() == 0);

@@ -23,6 +23,7 @@ mod interfaces;
 mod life;
 mod packets;
 mod roles;
+mod targets;
 mod tcp;
 mod udp;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         udp::ALL,
         packets::ALL,
         interfaces::ALL,
+        targets::ALL,
         disk::ALL,
         errors::LIVE,
     ]

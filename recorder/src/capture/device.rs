@@ -10,57 +10,54 @@ use pcap_file::{
     },
 };
 
-use super::CaptureError;
-use crate::{
-    config::PacketsConfig,
-    host::Host,
-    interfaces::{self, Link},
+use super::{
+    CaptureError,
+    place::{ANY, Source},
 };
+use crate::{config::PacketsConfig, host::Host, namespaces::Namespace};
 
 /// Milliseconds after which the kernel hands over a buffer that is not full. Also how long a
 /// packet can be on its way when the recording stops.
 pub(super) const BLOCK_TIMEOUT_MS: i32 = 100;
 /// Kernel buffer of an interface, bytes: a quarter of a second at 1 Gbit/s, while the disk is
 /// busy.
-const BUFFER_BYTES: i32 = 32 << 20;
+const BUFFER_BYTES: usize = 32 << 20;
+/// The same of all interfaces together: many are rarely all busy at once.
+const ALL_BUFFERS_BYTES: usize = 128 << 20;
 /// `LINKTYPE_LINUX_SLL2`: unlike the first version it says which interface a packet was on.
 const LINUX_SLL2: i32 = 276;
-/// The pseudo-interface for all interfaces.
-const ANY: &str = "any";
+
+/// Bytes of kernel buffer for each of so many interfaces.
+pub(super) fn buffer_bytes(interfaces: usize) -> i32 {
+    let share = ALL_BUFFERS_BYTES / interfaces.max(1);
+    i32::try_from(share.min(BUFFER_BYTES)).unwrap_or(i32::MAX)
+}
 
 /// One interface, opened.
 pub(super) struct Device {
-    pub(super) name: String,
     pub(super) capture: Capture<Active>,
-    link: Option<Link>,
+    pub(super) source: Source,
 }
 
 impl Device {
-    /// Opens the interface `name`; from now on the kernel buffers its packets.
-    pub(super) fn open(name: &str, config: &PacketsConfig) -> Result<Self, CaptureError> {
-        let links = interfaces::links().unwrap_or_default();
-        let link = links.iter().find(|link| link.name == name).cloned();
-        // An interface need not support promiscuous mode, and `any` never does.
-        let capture = activate(name, config, name != ANY)
-            .or_else(|_| activate(name, config, false))
-            .map_err(|error| open_error(name, &error, link.is_some(), &links))?;
-        let mut capture = capture;
-        if name == ANY {
-            // Not known to an old libpcap; then it stays version 1.
-            let _ = capture.set_datalink(Linktype(LINUX_SLL2));
-        }
-        if let Some(filter) = &config.filter {
-            capture.filter(filter, true).map_err(|error| CaptureError::Filter {
-                filter: filter.clone(),
-                name: name.to_owned(),
-                reason: reason(&error),
-            })?;
-        }
-        let capture = capture.setnonblock().map_err(|error| CaptureError::Interface {
-            name: name.to_owned(),
-            reason: reason(&error),
-        })?;
-        Ok(Self { name: name.to_owned(), capture, link })
+    /// Opens the interface; from now on the kernel buffers its packets, in `buffer` bytes. Takes
+    /// `CAP_NET_RAW`, and in another namespace `CAP_SYS_ADMIN`, both over that namespace. The
+    /// socket stays in the namespace and keeps it alive.
+    pub(super) fn open(
+        source: Source,
+        config: &PacketsConfig,
+        buffer: i32,
+    ) -> Result<Self, CaptureError> {
+        let capture = match &source.inside {
+            None => open_here(&source, config, buffer)?,
+            Some(inside) => Namespace::open_same(&inside.path, inside.inode)
+                .and_then(|namespace| namespace.run(|| open_here(&source, config, buffer)))
+                .map_err(|error| CaptureError::Interface {
+                    name: source.label.clone(),
+                    reason: format!("cannot enter its network namespace: {error}"),
+                })??,
+        };
+        Ok(Self { capture, source })
     }
 
     /// The block that describes the interface in the file.
@@ -70,8 +67,17 @@ impl Device {
         host: &Host,
     ) -> InterfaceDescriptionBlock<'static> {
         use InterfaceDescriptionOption as Opt;
-        let mut options = vec![Opt::IfName(self.name.clone().into())];
-        if let Some(mac) = self.link.as_ref().and_then(|link| parse_mac(link.mac.as_deref()?)) {
+        let source = &self.source;
+        let mut options = vec![Opt::IfName(source.name.clone().into())];
+        if let Some(description) = &source.description {
+            options.push(Opt::IfDescription(description.clone().into()));
+        }
+        // The name alone says little: every container has its eth0.
+        let index = source.link.as_ref().map_or(0, |link| link.index);
+        if let Some(netns) = source.netns {
+            options.push(Opt::Comment(format!("ebpfrec netns={netns} ifindex={index}").into()));
+        }
+        if let Some(mac) = source.link.as_ref().and_then(|link| parse_mac(link.mac.as_deref()?)) {
             options.push(Opt::IfMacAddr(mac.into()));
         }
         // Units of 10^-9 seconds.
@@ -83,7 +89,8 @@ impl Device {
             options.push(Opt::IfFilter(value.into()));
         }
         options.push(Opt::IfOs(format!("Linux {}", host.kernel).into()));
-        if let Some(driver) = driver(&self.name) {
+        // /sys shows the interfaces of our own namespace.
+        if let Some(driver) = driver(&source.name).filter(|_| source.inside.is_none()) {
             options.push(Opt::IfHardware(driver.into()));
         }
         InterfaceDescriptionBlock {
@@ -94,37 +101,54 @@ impl Device {
     }
 }
 
+/// Opens an interface of this thread's namespace.
+fn open_here(
+    source: &Source,
+    config: &PacketsConfig,
+    buffer: i32,
+) -> Result<Capture<Active>, CaptureError> {
+    let name = source.name.as_str();
+    // An interface need not support promiscuous mode, and `any` never does.
+    let mut capture = activate(name, config, buffer, name != ANY)
+        .or_else(|_| activate(name, config, buffer, false))
+        .map_err(|error| open_error(&source.label, &error))?;
+    if name == ANY {
+        // Not known to an old libpcap; then it stays version 1.
+        let _ = capture.set_datalink(Linktype(LINUX_SLL2));
+    }
+    if let Some(filter) = &config.filter {
+        capture.filter(filter, true).map_err(|error| CaptureError::Filter {
+            filter: filter.clone(),
+            name: source.label.clone(),
+            reason: reason(&error),
+        })?;
+    }
+    capture.setnonblock().map_err(|error| open_error(&source.label, &error))
+}
+
 fn activate(
     name: &str,
     config: &PacketsConfig,
+    buffer: i32,
     promiscuous: bool,
 ) -> Result<Capture<Active>, pcap::Error> {
     Capture::from_device(name)?
         .promisc(promiscuous)
         .snaplen(i32::try_from(config.snaplen).unwrap_or(i32::MAX))
         .timeout(BLOCK_TIMEOUT_MS)
-        .buffer_size(BUFFER_BYTES)
+        .buffer_size(buffer)
         .precision(Precision::Nano)
         .open()
 }
 
-fn open_error(name: &str, error: &pcap::Error, exists: bool, links: &[Link]) -> CaptureError {
+fn open_error(label: &str, error: &pcap::Error) -> CaptureError {
     let reason = reason(error);
     if !rustix::process::geteuid().is_root()
         && (reason.contains("ermi") || reason.contains("CAP_NET_RAW"))
     {
         return CaptureError::NoPrivilege;
     }
-    if exists || name == ANY {
-        return CaptureError::Interface { name: name.to_owned(), reason };
-    }
-    let mut known = vec![ANY];
-    for link in links {
-        if !known.contains(&link.name.as_str()) {
-            known.push(&link.name);
-        }
-    }
-    CaptureError::UnknownInterface { name: name.to_owned(), known: known.join(", ") }
+    CaptureError::Interface { name: label.to_owned(), reason }
 }
 
 /// What libpcap said, without the name of the enum around it.
@@ -169,6 +193,13 @@ mod tests {
         for (dlt, want) in [(1, 1), (12, 101), (113, 113), (276, 276), (0, 0)] {
             assert_eq!(link_type(Linktype(dlt)), want);
         }
+    }
+
+    #[test]
+    fn many_interfaces_share_what_a_few_have_for_themselves() {
+        assert_eq!(buffer_bytes(1), 32 << 20);
+        assert_eq!(buffer_bytes(4), 32 << 20);
+        assert_eq!(buffer_bytes(64), 2 << 20);
     }
 
     #[test]

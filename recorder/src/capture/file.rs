@@ -14,7 +14,7 @@ use pcap_file::{
         PcapNgWriter,
         blocks::{
             enhanced_packet::EnhancedPacketBlock,
-            interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
+            interface_description::InterfaceDescriptionBlock,
             interface_statistics::{InterfaceStatisticsBlock, InterfaceStatisticsOption},
             section_header::{SectionHeaderBlock, SectionHeaderOption},
         },
@@ -39,7 +39,7 @@ const MARGIN: u64 = 64 << 10;
 pub(super) struct PacketFile {
     writer: PcapNgWriter<BufWriter<PartialFile>>,
     reserve: Reserve,
-    names: Vec<String>,
+    interfaces: usize,
     bytes: u64,
 }
 
@@ -69,25 +69,20 @@ impl PacketFile {
         let begin = || -> Result<Self, PcapError> {
             let buffered = BufWriter::with_capacity(BUFFER_BYTES, file);
             let mut writer = PcapNgWriter::with_section_header(buffered, header)?;
-            let mut names = vec![];
             // A generous count of the header: sizes of blocks are known, that of the header not.
             let mut bytes = 4096;
+            let count = interfaces.len();
             for interface in interfaces {
-                let name = interface.options.iter().find_map(|option| match option {
-                    InterfaceDescriptionOption::IfName(name) => Some(name.to_string()),
-                    _ => None,
-                });
-                names.push(name.unwrap_or_default());
                 bytes += writer.write_pcapng_block(interface)? as u64;
             }
-            Ok(Self { writer, reserve, names, bytes })
+            Ok(Self { writer, reserve, interfaces: count, bytes })
         };
         begin().map_err(|error| CaptureError::Write { source: io_error(error) })
     }
 
     /// Number of interfaces.
     pub(super) fn interfaces(&self) -> usize {
-        self.names.len()
+        self.interfaces
     }
 
     /// Bytes written so far, about.
@@ -118,12 +113,8 @@ impl PacketFile {
         Ok(())
     }
 
-    /// Writes the statistics and gives the file its name. Returns the interfaces' names and the
-    /// size.
-    pub(super) fn finish(
-        mut self,
-        outcomes: &[Outcome],
-    ) -> Result<(Vec<String>, u64), CaptureError> {
+    /// Writes the statistics and gives the file its name. Returns the size.
+    pub(super) fn finish(mut self, outcomes: &[Outcome]) -> Result<u64, CaptureError> {
         for (interface, outcome) in outcomes.iter().enumerate() {
             let block = statistics(u32::try_from(interface).unwrap_or(u32::MAX), outcome);
             self.writer
@@ -135,8 +126,7 @@ impl PacketFile {
         let file = buffered
             .into_inner()
             .map_err(|error| CaptureError::Write { source: error.into_error() })?;
-        let bytes = file.finish().map_err(|error: OutputError| CaptureError::Output(error))?;
-        Ok((self.names, bytes))
+        file.finish().map_err(|error: OutputError| CaptureError::Output(error))
     }
 }
 

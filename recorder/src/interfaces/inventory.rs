@@ -16,6 +16,8 @@ use crate::namespaces::{Found, Namespace, current_cookie, find_all, own_namespac
 
 /// Interfaces times addresses, at most: ten thousand containers' worth, some 20 MB.
 const MAX_ENTRIES: usize = 65_536;
+/// Our own namespace.
+const OWN_PATH: &str = "/proc/self/ns/net";
 /// Kinds of interface that come in pairs.
 const PAIRED: [&str; 3] = ["veth", "netkit", "vxcan"];
 
@@ -69,8 +71,7 @@ impl Inventory {
             && !found.iter().any(|space| space.inode == own)
         {
             // Without /proc of processes there is still this one.
-            let path = "/proc/self/ns/net".into();
-            found.push(Found { inode: own, path, name: None, pids: vec![] });
+            found.push(Found { inode: own, path: OWN_PATH.into(), name: None, pids: vec![] });
         }
         found.sort_by_key(|space| (Some(space.inode) != own, space.inode));
         let mut out = Self { spaces: vec![], refused };
@@ -100,6 +101,33 @@ impl Inventory {
             });
         }
         out
+    }
+
+    /// Our own namespace alone, which takes no privilege. Other ends in other namespaces are not
+    /// looked for.
+    #[must_use]
+    pub fn own() -> Self {
+        let (cookie, inode) = own_namespace();
+        let with_peer = |link: Link| {
+            let peer = paired_index(&link).map(|index| Peer { netns: None, index });
+            (link, peer)
+        };
+        let space = Space {
+            inode: inode.unwrap_or(0),
+            cookie,
+            is_own: true,
+            name: None,
+            path: OWN_PATH.into(),
+            pid: None,
+            serves: None,
+            links: links().unwrap_or_default().into_iter().map(with_peer).collect(),
+        };
+        Self { spaces: vec![space], refused: 0 }
+    }
+
+    /// The namespaces that are mounted under this name.
+    pub fn with_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Space> {
+        self.spaces.iter().filter(move |space| space.name.as_deref() == Some(name))
     }
 
     /// The container that interfaces of this kind are there for: that of their namespace, else
@@ -149,6 +177,11 @@ impl Inventory {
     }
 }
 
+/// Index of the other end, if the interface is one that has another end.
+fn paired_index(link: &Link) -> Option<u32> {
+    link.behind.filter(|_| link.kind.as_deref().is_some_and(|kind| PAIRED.contains(&kind)))
+}
+
 type Looked = (Option<u64>, Vec<(Link, Option<Peer>)>);
 
 fn look(space: &Found, is_own: bool, all: &[Found], order: &mut Vec<usize>) -> io::Result<Looked> {
@@ -156,8 +189,7 @@ fn look(space: &Found, is_own: bool, all: &[Found], order: &mut Vec<usize>) -> i
         let links = links()?;
         let numbers = find_numbers(&links, all, order);
         let with_peer = |link: Link| {
-            let paired = link.kind.as_deref().is_some_and(|kind| PAIRED.contains(&kind));
-            let peer = link.behind.filter(|_| paired).map(|index| Peer {
+            let peer = paired_index(&link).map(|index| Peer {
                 netns: match link.behind_nsid {
                     Some(number) => numbers.get(&number).copied(),
                     None => Some(space.inode),

@@ -65,23 +65,27 @@ pub fn find_all() -> (Vec<Found>, u64) {
 
 /// Whether a process is in the namespace, or a mount keeps it: somebody other than this program,
 /// whose own threads and descriptors don't count. `last_user` is a process that was in it. Takes
-/// `CAP_SYS_PTRACE`; where a process can't be looked at, it may be the one.
+/// `CAP_SYS_PTRACE`; without, no other process can be looked at, and the answer is yes.
 pub fn is_used(inode: u64, last_user: &mut u32) -> bool {
     if inode_of(*last_user).is_ok_and(|of| of == inode)
         || mounted().iter().any(|&(of, _)| of == inode)
     {
         return true;
     }
-    processes().any(|pid| {
-        let used = match inode_of(pid) {
-            Ok(of) => of == inode,
-            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
-        };
-        if used {
-            *last_user = pid;
+    let own = std::process::id();
+    let (mut seen, mut refused) = (false, false);
+    for pid in processes().filter(|&pid| pid != own) {
+        match inode_of(pid) {
+            Ok(of) if of == inode => {
+                *last_user = pid;
+                return true;
+            }
+            Ok(_) => seen = true,
+            // A few may have been made unreadable on purpose; if all are, it is us.
+            Err(error) => refused |= error.kind() == io::ErrorKind::PermissionDenied,
         }
-        used
-    })
+    }
+    refused && !seen
 }
 
 /// Where namespaces are kept without a process in them, inode and path: what `ip netns` makes, and
@@ -108,7 +112,7 @@ fn name_of(path: &Path) -> Option<(bool, String)> {
 }
 
 /// Ids of all processes; threads have their own only in the folders below.
-fn processes() -> impl Iterator<Item = u32> {
+pub fn processes() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

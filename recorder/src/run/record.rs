@@ -16,6 +16,7 @@ use crate::{
     output::PartialFile,
     status::{Figures, Status},
     summary::{EventsSummary, PacketsSummary, Summary},
+    text::Printable,
 };
 
 /// How a recording came to its end.
@@ -56,6 +57,7 @@ pub(super) fn run(config: &RecordConfig) -> anyhow::Result<Exit> {
     let mut running = Running { events, capture, losses, status: Status::new(config.quiet) };
     let end = running.wait(&stop);
     let elapsed = start.elapsed();
+    running.report_ended();
     running.status.clear();
     let (summary, errors) = running.finish(config, elapsed, end);
     if !config.quiet {
@@ -69,6 +71,11 @@ pub(super) fn run(config: &RecordConfig) -> anyhow::Result<Exit> {
         print(&(json + "\n"))?;
     }
     Ok(if summary.complete { Exit::Success } else { Exit::Error })
+}
+
+fn say_ended((interface, reason): &(String, String)) {
+    let (interface, reason) = (Printable::text(interface), Printable::text(reason));
+    say(&format!("ebpfrec: no more packets from {interface}: {reason}\n"));
 }
 
 struct Running {
@@ -89,10 +96,18 @@ impl Running {
             if self.events.is_none() && self.capture.as_ref().is_some_and(Capture::is_over) {
                 return End::NoInterface;
             }
+            self.report_ended();
             self.status.update(self.figures());
             stop.wait(LOOK_EVERY);
         }
         End::Told
+    }
+
+    /// Says which interfaces there is nothing more to come from.
+    fn report_ended(&mut self) {
+        for ended in self.capture.iter().flat_map(Capture::take_ended) {
+            self.status.aside(|| say_ended(&ended));
+        }
     }
 
     fn figures(&self) -> Figures {
@@ -117,7 +132,10 @@ impl Running {
         let mut packets = None;
         if let Some((capture, config)) = self.capture.zip(config.packets.as_ref()) {
             match capture.stop() {
-                Ok(captured) => packets = Some(PacketsSummary::new(&config.path, captured)),
+                Ok(captured) => {
+                    captured.ended.iter().for_each(say_ended);
+                    packets = Some(PacketsSummary::new(&config.path, captured));
+                }
                 Err(error) => errors.push(error.into()),
             }
         }
