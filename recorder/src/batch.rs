@@ -27,6 +27,7 @@ pub struct Batcher {
     builder: BatchBuilder,
     host: String,
     seq: u64,
+    last_boot_ns: u64,
     offsets: Offsets,
     /// Offset that gives process start times; one for the whole recording, so that one process has
     /// one start time even if the clock is set.
@@ -47,6 +48,7 @@ impl Batcher {
             builder: BatchBuilder::default(),
             host,
             seq: 0,
+            last_boot_ns: start.boot_ns,
             offsets: Offsets::new(start),
             start_offset_ns: start.offset_ns,
             ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
@@ -67,6 +69,18 @@ impl Batcher {
     #[must_use]
     pub fn knows_namespace(&self, cookie: u64) -> bool {
         self.namespaces.contains(&cookie)
+    }
+
+    /// The time of the last row, `CLOCK_BOOTTIME` in nanoseconds.
+    #[must_use]
+    pub fn last_boot_ns(&self) -> u64 {
+        self.last_boot_ns
+    }
+
+    /// The offset of the wall clock that rows of this time are given, nanoseconds.
+    #[must_use]
+    pub fn offset_ns(&self, boot_ns: u64) -> i64 {
+        self.offsets.wall_ns(boot_ns).saturating_sub(boot_ns.cast_signed())
     }
 
     /// Rows given so far, by kind, in the order of [`Kind::ALL`].
@@ -143,6 +157,7 @@ impl Batcher {
         }
         self.host = host;
         self.seq += 1;
+        self.last_boot_ns = row.boot_ns;
         self.kinds[kind as usize] += 1;
     }
 

@@ -1,9 +1,9 @@
 //! What can be typed. Nothing is interpreted here beyond what a single argument says by itself;
 //! [`Config`](crate::config::Config) gives it meaning.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
 
 use crate::capture::Target;
 
@@ -62,6 +62,7 @@ pub struct CheckArgs {
 
 /// Arguments of a recording.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("rotate").args(["rotate_size", "rotate_time"]).multiple(true))]
 pub struct RecordArgs {
     /// Write socket events to this Parquet file
     ///
@@ -116,6 +117,22 @@ pub struct RecordArgs {
     #[arg(long, value_name = "DUR", value_parser = parse_duration)]
     pub duration: Option<Duration>,
 
+    /// Begin a new file when one has this size, for example 500M
+    ///
+    /// FILE.parquet becomes FILE.000001.parquet, FILE.000002.parquet and so on; numbers go on behind
+    /// those that are there. Each is whole in itself and can be read while the recording goes on.
+    /// Applies to events and packets, each by itself.
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub rotate_size: Option<u64>,
+
+    /// Begin a new file after this long, for example 1h
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub rotate_time: Option<Duration>,
+
+    /// Keep only the N newest finished files, those of earlier recordings to FILE included
+    #[arg(long, value_name = "N", requires = "rotate")]
+    pub keep: Option<NonZeroUsize>,
+
     /// Size of the ring buffer between kernel and recorder, for example 64M
     ///
     /// A power of two. Raise it if the summary counts events lost in the ring.
@@ -138,17 +155,31 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn parse_size(text: &str) -> Result<u32, String> {
+/// A number of bytes with a unit.
+fn bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match &text[digits.len()..] {
-        "" => Some(0),
-        "K" | "k" | "KiB" => Some(10),
-        "M" | "m" | "MiB" => Some(20),
-        "G" | "g" | "GiB" => Some(30),
-        _ => None,
+        "" => 0,
+        "K" | "k" | "KiB" => 10,
+        "M" | "m" | "MiB" => 20,
+        "G" | "g" | "GiB" => 30,
+        _ => return None,
     };
-    let bytes = shift.and_then(|shift| digits.parse::<u32>().ok()?.checked_mul(1 << shift));
-    match bytes {
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// Bytes of a part at least: a smaller one would hold little beside its own description.
+const MIN_PART: u64 = 64 << 10;
+
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    match bytes(text) {
+        Some(bytes) if bytes >= MIN_PART => Ok(bytes),
+        _ => Err("give a size of at least 64K, such as 500M or 1G".to_owned()),
+    }
+}
+
+fn parse_size(text: &str) -> Result<u32, String> {
+    match bytes(text).and_then(|bytes| u32::try_from(bytes).ok()) {
         Some(bytes) if bytes.is_power_of_two() => Ok(bytes),
         _ => Err("give a power of two, such as 8M or 64M, at most 2G".to_owned()),
     }

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -9,6 +10,7 @@ use std::{
 use crate::{
     capture::Target,
     cli::{Cli, Command, RecordArgs},
+    rotate::Rotation,
     text::Printable,
 };
 
@@ -38,6 +40,8 @@ pub struct RecordConfig {
     pub packets: Option<PacketsConfig>,
     /// When to stop, if nobody says so earlier.
     pub duration: Option<Duration>,
+    /// When a file ends and the next begins.
+    pub rotation: Rotation,
     /// Size of the ring buffer, bytes; a power of two.
     pub ring_bytes: u32,
     /// Print nothing but errors.
@@ -103,6 +107,11 @@ impl RecordConfig {
             events: args.events,
             packets,
             duration: args.duration,
+            rotation: Rotation {
+                size: args.rotate_size,
+                time: args.rotate_time,
+                keep: args.keep.map(NonZeroUsize::get),
+            },
             ring_bytes: args.ring_size,
             quiet: args.quiet,
             json: args.json,

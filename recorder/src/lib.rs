@@ -15,9 +15,9 @@
 //! - [`lives`], [`listeners`], [`peers`], [`hold`]: what earlier and later records add
 //! - [`sockets`], [`interfaces`], [`namespaces`], [`netlink`]: what only the kernel's tables tell
 //! - [`clock`]: boot time to wall clock
-//! - [`batch`], [`parquet`]: rows to the event file
+//! - [`batch`], [`parquet`], [`journal`]: rows to the event file
 //! - [`capture`]: packets to the packet file
-//! - [`output`]: files that get their name when they are whole
+//! - [`output`], [`rotate`]: files that get their name when they are whole, one after the other
 //! - [`loss`], [`summary`], [`status`]: what was lost, and what the user sees
 //! - [`host`], [`text`]: small things
 
@@ -33,6 +33,7 @@ pub mod errno;
 pub mod hold;
 pub mod host;
 pub mod interfaces;
+pub mod journal;
 pub mod listeners;
 pub mod lives;
 pub mod load;
@@ -44,6 +45,7 @@ pub mod parquet;
 pub mod peers;
 pub mod process;
 pub mod procfs;
+pub mod rotate;
 pub mod row;
 pub mod run;
 pub mod sockets;

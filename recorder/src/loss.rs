@@ -29,12 +29,19 @@ impl Losses {
     /// Stage → count, zeros included: that nothing was lost is news too.
     #[must_use]
     pub fn to_json(&self) -> Map<String, Value> {
-        let counts = self.all();
-        LossStage::ALL
-            .iter()
-            .map(|&stage| (stage.as_str().to_owned(), counts[stage as usize].into()))
-            .collect()
+        counts(self.all())
     }
+}
+
+/// Stage → count, as JSON.
+#[must_use]
+pub fn to_json(of_stages: [u64; STAGES]) -> Value {
+    Value::Object(counts(of_stages))
+}
+
+fn counts(of_stages: [u64; STAGES]) -> Map<String, Value> {
+    let pairs = LossStage::ALL.iter().zip(of_stages);
+    pairs.map(|(stage, count)| (stage.as_str().to_owned(), count.into())).collect()
 }
 
 /// A counter kept by someone else that only rises, possibly wrapping: what it rose by since the

@@ -4,17 +4,21 @@
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions, Permissions, TryLockError},
-    io::{self, Write},
+    io::{self, Seek as _, Write},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{FallocateFlags, fallocate},
+    fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with},
     io::Errno,
+    process::{Gid, Uid},
 };
 
 use crate::text::Printable;
+
+/// What a file is called while it is being written, behind the name it will have.
+pub const PARTIAL: &str = ".partial";
 
 /// Owner may read and write, nobody else may do anything: recordings hold command lines and
 /// payloads.
@@ -52,6 +56,21 @@ pub enum OutputError {
         /// The path given.
         path: PathBuf,
     },
+    /// A recording was cut off there.
+    #[error(
+        "cannot write {0}: a recording to it was cut off; get what it left with `ebpfrec recover \
+         {0}`, or give another name", Printable::path(.path)
+    )]
+    Left {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// There is a file of that name already, which is not to be replaced.
+    #[error("{} is there already; move it away and try again", Printable::path(.path))]
+    Exists {
+        /// The path.
+        path: PathBuf,
+    },
     /// No room even to begin.
     #[error("cannot write {}: the disk is full; free some space or give another place", Printable::path(.path))]
     Full {
@@ -85,6 +104,19 @@ pub struct Reserve {
 }
 
 impl Reserve {
+    /// For `file`, which goes with `path`; `first` bytes at once.
+    ///
+    /// # Errors
+    /// [`OutputError::Full`] if there is not even that much room.
+    pub fn of(file: &File, path: &Path, first: u64) -> Result<Self, OutputError> {
+        let io_error = |source| OutputError::Io { path: path.to_owned(), source };
+        let mut reserve = Self { file: file.try_clone().map_err(io_error)?, reserved: 0 };
+        match reserve.up_to(first).map_err(io_error)? {
+            Room::Enough => Ok(reserve),
+            Room::Full => Err(OutputError::Full { path: path.to_owned() }),
+        }
+    }
+
     /// Sets room aside for the file to grow to `bytes`, so that writing up to there cannot fail
     /// for want of it.
     ///
@@ -119,7 +151,7 @@ pub struct PartialFile {
 }
 
 impl PartialFile {
-    /// Creates `PATH.partial`, empty; one that an earlier recording left is written anew.
+    /// Creates `PATH.partial`, empty. One that another recording left is not touched.
     ///
     /// # Errors
     /// [`OutputError`]; nothing was created then.
@@ -140,28 +172,39 @@ impl PartialFile {
         {
             return Err(OutputError::NoFolder { path: own(), parent: parent.to_owned() });
         }
-        let partial = partial_name(path);
-        let io_error = |source| OutputError::Io { path: own(), source };
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            // The lock comes before the truncation: another recording may be writing it.
-            .truncate(false)
-            .mode(MODE)
-            // Not through somebody's link in a shared folder.
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-            .open(&partial)
-            .map_err(io_error)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OutputError::Busy { path: own() }),
-            // A filesystem without locks: then two recordings are the user's own doing.
-            Err(TryLockError::Error(_)) => {}
-        }
-        file.set_len(0).map_err(io_error)?;
-        // One that was left behind may have had other permissions.
-        file.set_permissions(Permissions::from_mode(MODE)).map_err(io_error)?;
+        let partial = beside(path, PARTIAL);
+        let file = create_beside(path, PARTIAL)?;
         Ok(Self { file, path: own(), partial, written: 0 })
+    }
+
+    /// Opens the `PATH.partial` that a recording left behind, for reading and writing; `None` if
+    /// there is none. What is written goes behind its first `keep` bytes.
+    ///
+    /// # Errors
+    /// [`OutputError::Busy`] if it is still being written; [`OutputError::Io`].
+    pub fn left(path: &Path) -> Result<Option<Self>, OutputError> {
+        let partial = beside(path, PARTIAL);
+        let Some(file) = open_left(path, PARTIAL)? else { return Ok(None) };
+        let length = file.metadata().map(|meta| meta.len());
+        let written = length.map_err(|source| OutputError::Io { path: path.to_owned(), source })?;
+        Ok(Some(Self { file, path: path.to_owned(), partial, written }))
+    }
+
+    /// What is in it, for reading.
+    #[must_use]
+    pub fn contents(&self) -> &File {
+        &self.file
+    }
+
+    /// Forgets what follows the first `length` bytes; writing goes on there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)?;
+        self.file.seek(io::SeekFrom::Start(length))?;
+        self.written = length;
+        Ok(())
     }
 
     /// The name the file will have.
@@ -175,12 +218,7 @@ impl PartialFile {
     /// # Errors
     /// [`OutputError::Full`] if there is not even that much room.
     pub fn reserve(&self, first: u64) -> Result<Reserve, OutputError> {
-        let io_error = |source| OutputError::Io { path: self.path.clone(), source };
-        let mut reserve = Reserve { file: self.file.try_clone().map_err(io_error)?, reserved: 0 };
-        match reserve.up_to(first).map_err(io_error)? {
-            Room::Enough => Ok(reserve),
-            Room::Full => Err(OutputError::Full { path: self.path.clone() }),
-        }
+        Reserve::of(&self.file, &self.path, first)
     }
 
     /// Cuts the file back to `bytes`, gives it its name and returns its size.
@@ -188,11 +226,34 @@ impl PartialFile {
     /// # Errors
     /// [`OutputError::Io`]; what was written stays under `NAME.partial`.
     pub fn finish(self) -> Result<u64, OutputError> {
+        self.publish(RenameFlags::empty())
+    }
+
+    /// The same, unless there is a file of that name.
+    ///
+    /// # Errors
+    /// [`OutputError::Exists`], [`OutputError::Io`].
+    pub fn finish_new(self) -> Result<u64, OutputError> {
+        // Where the kernel or the filesystem cannot do both at once, looking first must do.
+        if fs::symlink_metadata(&self.path).is_ok() {
+            return Err(OutputError::Exists { path: self.path.clone() });
+        }
+        self.publish(RenameFlags::NOREPLACE)
+    }
+
+    fn publish(self, flags: RenameFlags) -> Result<u64, OutputError> {
+        let rename = |flags| renameat_with(CWD, &self.partial, CWD, &self.path, flags);
         let publish = || -> io::Result<()> {
             // Also gives back what was set aside behind the end.
             self.file.set_len(self.written)?;
             self.file.sync_all()?;
-            fs::rename(&self.partial, &self.path)
+            match rename(flags) {
+                Err(Errno::INVAL | Errno::NOSYS) if !flags.is_empty() => {
+                    rename(RenameFlags::empty())?;
+                }
+                renamed => renamed?,
+            }
+            Ok(())
         };
         publish().map_err(|source| OutputError::Io { path: self.path.clone(), source })?;
         Ok(self.written)
@@ -221,10 +282,81 @@ impl Write for PartialFile {
     }
 }
 
-fn partial_name(path: &Path) -> PathBuf {
+/// `PATH` with `ending` behind its name.
+#[must_use]
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
-    name.push(".partial");
+    name.push(ending);
     name.into()
+}
+
+/// Creates a file that goes with `path`, empty, locked, for its owner alone.
+///
+/// # Errors
+/// [`OutputError::Busy`], [`OutputError::Left`] if a recording left something in it,
+/// [`OutputError::Io`].
+pub fn create_beside(path: &Path, ending: &str) -> Result<File, OutputError> {
+    let io_error = |source| OutputError::Io { path: path.to_owned(), source };
+    let file = open_options()
+        .create(true)
+        // The lock comes before anything else: another recording may be writing it.
+        .truncate(false)
+        .open(beside(path, ending))
+        .map_err(io_error)?;
+    lock(&file, path)?;
+    if file.metadata().map_err(io_error)?.len() > 0 {
+        return Err(OutputError::Left { path: path.to_owned() });
+    }
+    // One that was left behind, empty, may have had other permissions.
+    file.set_permissions(Permissions::from_mode(MODE)).map_err(io_error)?;
+    give_to_user(&file).map_err(io_error)?;
+    Ok(file)
+}
+
+/// Opens a file that goes with `path`, if it is there, and nobody is writing it.
+///
+/// # Errors
+/// [`OutputError::Busy`], [`OutputError::Io`].
+pub fn open_left(path: &Path, ending: &str) -> Result<Option<File>, OutputError> {
+    match open_options().open(beside(path, ending)) {
+        Ok(file) => {
+            lock(&file, path)?;
+            Ok(Some(file))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(OutputError::Io { path: path.to_owned(), source }),
+    }
+}
+
+fn open_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    // Not through somebody's link in a shared folder.
+    options.read(true).write(true).mode(MODE).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
+    options
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), OutputError> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(OutputError::Busy { path: path.to_owned() }),
+        // A filesystem without locks: then two recordings are the user's own doing.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+/// Under sudo(8), files belong to the user who called it: whoever started the recording can take
+/// it home.
+fn give_to_user(file: &File) -> io::Result<()> {
+    let id = |name| std::env::var(name).ok()?.parse::<u32>().ok().filter(|&id| id != u32::MAX);
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let Some((user, group)) = id("SUDO_UID").zip(id("SUDO_GID")) else { return Ok(()) };
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+    match rustix::fs::fchown(file, Some(user), Some(group)) {
+        // Without the capability, or on a filesystem without owners, it stays root's.
+        Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]
@@ -236,7 +368,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("out.bin");
         let partial = folder.path().join("out.bin.partial");
-        fs::write(&partial, "left by a crash, and longer").expect("old file");
+        fs::write(&partial, "").expect("old file");
         let mut file = PartialFile::create(&path).expect("created");
         let mut reserve = file.reserve(1).expect("some room");
         assert_eq!(reserve.up_to(5_000_000).expect("reserved"), Room::Enough);
@@ -257,11 +389,39 @@ mod tests {
     }
 
     #[test]
+    fn what_a_recording_left_is_not_touched() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("out.bin");
+        let partial = beside(&path, PARTIAL);
+        fs::write(&partial, "all that is left").expect("old file");
+        let shown = path.display();
+        assert_eq!(
+            PartialFile::create(&path).expect_err("left").to_string(),
+            format!(
+                "cannot write {shown}: a recording to it was cut off; get what it left with \
+                 `ebpfrec recover {shown}`, or give another name"
+            )
+        );
+        let mut left = PartialFile::left(&path).expect("opened").expect("there");
+        left.cut(3).expect("cut");
+        left.write_all(b"ow").expect("written");
+        fs::write(&path, "older").expect("finished file");
+        assert!(matches!(left.finish_new(), Err(OutputError::Exists { .. })));
+        assert_eq!(fs::read(&path).expect("output"), b"older");
+        fs::remove_file(&path).expect("removed");
+        let left = PartialFile::left(&path).expect("opened").expect("still there");
+        assert_eq!(left.finish_new().expect("finished"), 5);
+        assert_eq!(fs::read(&path).expect("output"), b"allow");
+        assert!(PartialFile::left(&path).expect("looked").is_none());
+    }
+
+    #[test]
     fn a_partial_file_in_use_is_left_alone() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("out.bin");
         let mut first = PartialFile::create(&path).expect("created");
         first.write_all(b"first").expect("written");
+        assert!(matches!(PartialFile::left(&path), Err(OutputError::Busy { .. })));
         let error = PartialFile::create(&path).expect_err("in use").to_string();
         assert_eq!(
             error,

@@ -218,7 +218,7 @@ mod tests {
         };
         let mut kinds = [0; Kind::ALL.len()];
         kinds[Kind::TcpConnect as usize] = 12;
-        let written = Written { rows: 12, bytes: 10 };
+        let written = Written { rows: 12, bytes: 10, parts: 1 };
         let events = EventsSummary::new(Path::new("ev.parquet"), written, &kinds);
         let elapsed = Duration::from_millis(1234);
         let clean = Summary::new(elapsed, true, Some(events), None, &losses);

@@ -6,7 +6,9 @@
 //! - [`community_id`]: Community ID v1, the flow hash other tools join on
 //! - [`kind`]: what can happen to a socket, and the other closed vocabularies of the event file
 //! - [`columns`]: the one table of event columns
-//! - [`batch`]: events to Arrow record batches to a Parquet file
+//! - [`batch`]: events to Arrow record batches
+//! - [`writer`], [`segment`]: batches to a Parquet file that can be cut off and still be finished
+//! - [`compact`]: rows of a batch in few bytes, for the recorder's journal
 //! - [`rows`]: a Parquet file to typed rows, with the version check
 //! - [`meta`]: the key/value metadata of an event file
 //! - [`annotation`]: the text and the options an enriched packet carries
@@ -24,6 +26,8 @@ pub mod columns;
 #[cfg(feature = "std")]
 pub mod community_id;
 #[cfg(feature = "std")]
+pub mod compact;
+#[cfg(feature = "std")]
 pub mod error;
 #[cfg(feature = "std")]
 pub mod flow;
@@ -33,6 +37,10 @@ pub mod kind;
 pub mod meta;
 #[cfg(feature = "std")]
 pub mod rows;
+#[cfg(feature = "std")]
+pub mod segment;
+#[cfg(feature = "std")]
+pub mod writer;
 
 #[cfg(feature = "std")]
 pub use self::{

@@ -10,6 +10,7 @@ pub const SCHEMA_MAJOR: u32 = 1;
 pub const SCHEMA_MINOR: u32 = 0;
 
 const VERSION_KEY: &str = "ebpfrec.schema_version";
+const PART_KEY: &str = "ebpfrec.part";
 
 /// The metadata of one recording. `hooks` and `lost` are JSON objects, kept as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,14 +29,20 @@ pub struct FileMeta {
     pub end: String,
     /// JSON: hook → `attached`, or why not.
     pub hooks: String,
-    /// JSON: stage → number of things lost.
+    /// JSON: stage → number of things lost, of this part of the recording.
     pub lost: String,
+    /// The same of the whole recording until the end of this part; empty if it is the only one.
+    pub lost_total: String,
+    /// Id of the recording, the same in all its parts; empty in files of before there were parts.
+    pub recording: String,
+    /// Which part of the recording this is, from 1; 0 if it is the only one.
+    pub part: u32,
     /// Whether the recording ended cleanly.
     pub complete: bool,
 }
 
 impl FileMeta {
-    fn fields(&mut self) -> [(&'static str, &mut String); 8] {
+    fn fields(&mut self) -> [(&'static str, &mut String); 10] {
         [
             ("ebpfrec.version", &mut self.version),
             ("ebpfrec.kernel", &mut self.kernel),
@@ -45,6 +52,8 @@ impl FileMeta {
             ("ebpfrec.end", &mut self.end),
             ("ebpfrec.hooks", &mut self.hooks),
             ("ebpfrec.lost", &mut self.lost),
+            ("ebpfrec.lost_total", &mut self.lost_total),
+            ("ebpfrec.recording", &mut self.recording),
         ]
     }
 
@@ -56,6 +65,7 @@ impl FileMeta {
         for (key, text) in self.clone().fields() {
             pairs.push(KeyValue::new(key.to_owned(), std::mem::take(text)));
         }
+        pairs.push(KeyValue::new(PART_KEY.to_owned(), self.part.to_string()));
         pairs.push(KeyValue::new("ebpfrec.complete".to_owned(), self.complete.to_string()));
         pairs
     }
@@ -75,9 +85,16 @@ impl FileMeta {
         for (key, text) in meta.fields() {
             value(key).unwrap_or_default().clone_into(text);
         }
+        meta.part = value(PART_KEY).and_then(|part| part.parse().ok()).unwrap_or(0);
         meta.complete = value("ebpfrec.complete") == Some("true");
         Ok(meta)
     }
+}
+
+/// A pair of metadata.
+#[must_use]
+pub fn pair(key: String, value: String) -> KeyValue {
+    KeyValue::new(key, value)
 }
 
 fn check_version(text: &str) -> Result<(), SchemaError> {
@@ -107,6 +124,9 @@ mod tests {
             end: "e".into(),
             hooks: "{}".into(),
             lost: "{\"ring\":0}".into(),
+            lost_total: "{\"ring\":1}".into(),
+            recording: "r".into(),
+            part: 3,
             complete: true,
         }
     }

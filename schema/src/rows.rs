@@ -118,7 +118,20 @@ pub struct EventBatch {
     batch: RecordBatch,
 }
 
+impl From<RecordBatch> for EventBatch {
+    /// Of the event file's schema; another one shows when its columns are asked for.
+    fn from(batch: RecordBatch) -> Self {
+        Self { batch }
+    }
+}
+
 impl EventBatch {
+    /// As Arrow sees it.
+    #[must_use]
+    pub fn record_batch(&self) -> &RecordBatch {
+        &self.batch
+    }
+
     /// Rows in this batch.
     #[must_use]
     pub fn len(&self) -> usize {

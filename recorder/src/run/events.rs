@@ -2,6 +2,7 @@
 //! the file.
 
 mod pipeline;
+mod standing;
 
 use std::{
     os::fd::{AsFd as _, OwnedFd},
@@ -28,8 +29,7 @@ use crate::{
     interfaces::Watch,
     load::{LoadOptions, Probes, Ring, load},
     loss::{Losses, Rise},
-    output::PartialFile,
-    parquet::{EventFile, FileSize, Written},
+    parquet::{EventFile, FileSize, FirstPart, Written},
     peers,
     sockets::Sockets,
 };
@@ -67,7 +67,6 @@ pub(super) struct Events {
     stop: Arc<OwnedFd>,
     rows: Arc<AtomicU64>,
     size: FileSize,
-    meta: FileMeta,
 }
 
 /// What the loop leaves behind.
@@ -80,7 +79,7 @@ struct Ended {
 impl Events {
     /// Attaches the kernel programs and starts reading.
     pub(super) fn start(
-        file: PartialFile,
+        file: FirstPart,
         host: &Host,
         config: &RecordConfig,
         losses: Arc<Losses>,
@@ -107,7 +106,6 @@ impl Events {
             }
         }
         let ring = probes.take_ring();
-        let file = EventFile::start(file, Arc::clone(&losses))?;
         let started = Sample::now();
         let meta = FileMeta {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -116,8 +114,11 @@ impl Events {
             boot_id: host.boot_id.clone(),
             start: rfc3339(started.wall_ns()),
             hooks: check::hooks_json(probes.hooks()).to_string(),
+            recording: new_id(),
             ..FileMeta::default()
         };
+        let packets = config.packets.as_ref().map(|packets| packets.path.clone());
+        let file = EventFile::start(file, meta, packets, Arc::clone(&losses))?;
         let rows = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let size = file.size();
@@ -148,7 +149,7 @@ impl Events {
             .context("cannot start a thread; raise the limit of processes")?;
         // On a very busy host it may take longer, and goes on while recording.
         let _ = looked.recv_timeout(FIRST_LOOK);
-        Ok(Self { thread, stop, rows, size, meta })
+        Ok(Self { thread, stop, rows, size })
     }
 
     /// Rows so far.
@@ -173,16 +174,15 @@ impl Events {
         let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
         let ended = self.thread.join();
         let ended = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let full = ended.file.has_stopped();
-        let meta = self.meta;
-        let written = ended.file.finish(|losses| FileMeta {
-            end: rfc3339(ended.end.wall_ns()),
-            lost: serde_json::Value::Object(losses.to_json()).to_string(),
-            complete: clean && !full,
-            ..meta
-        })?;
+        let written = ended.file.finish(ended.end, clean)?;
         Ok((written, ended.kinds))
     }
+}
+
+/// An id that no other recording has.
+fn new_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
+    id.trim().to_owned()
 }
 
 struct Loop {
@@ -330,6 +330,9 @@ impl Loop {
             self.pipeline.release();
         }
         self.rows.store(self.pipeline.rows(), Ordering::Relaxed);
+        if self.file.cut_if_due(Sample::now()) {
+            self.pipeline.begin_part();
+        }
     }
 
     fn end(mut self) -> Ended {

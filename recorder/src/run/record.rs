@@ -14,6 +14,8 @@ use crate::{
     host::Host,
     loss::Losses,
     output::PartialFile,
+    parquet::FirstPart,
+    rotate::Series,
     status::{Figures, Status},
     summary::{EventsSummary, PacketsSummary, Summary},
     text::Printable,
@@ -38,7 +40,8 @@ pub(super) fn run(config: &RecordConfig) -> anyhow::Result<Exit> {
     let host = Host::this();
     let losses = Arc::new(Losses::default());
     // Whatever can be refused is tried before anything is attached.
-    let event_file = config.events.as_deref().map(PartialFile::create).transpose()?;
+    let create = |path| FirstPart::create(Series::new(path, config.rotation)?);
+    let event_file = config.events.as_deref().map(create).transpose()?;
     let packet_file =
         config.packets.as_ref().map(|packets| PartialFile::create(&packets.path)).transpose()?;
     let mut stop = Stop::install().context("cannot listen for signals; try again")?;

@@ -18,6 +18,7 @@ use schema::{
     wire::{PeerKey, Record},
 };
 
+use super::standing::Standing;
 use crate::{
     batch::Batcher,
     clock::{Pace, Sample, boot_ns},
@@ -56,6 +57,7 @@ pub(super) struct Pipeline {
     sockets: Option<Sockets>,
     /// `None` where the kernel does not tell of interfaces.
     interfaces: Option<Watch>,
+    standing: Standing,
     pace: Pace,
     errors: VecDeque<(u64, FiveTuple, u32)>,
     asked: LruCache<u64, Instant>,
@@ -80,6 +82,7 @@ impl Pipeline {
             batcher: Batcher::new(host, first),
             sockets,
             interfaces,
+            standing: Standing::default(),
             pace: Pace::default(),
             errors: VecDeque::new(),
             asked: LruCache::new(MAX_ASKED),
@@ -97,6 +100,19 @@ impl Pipeline {
         self.processes.usable()
     }
 
+    /// Writes what a reader of the part that begins here must know from before: the clock, and the
+    /// interfaces. What is known of open sockets would go here, too.
+    pub(super) fn begin_part(&mut self) {
+        // Not through the window: rows held there belong behind.
+        let boot_ns = self.batcher.last_boot_ns();
+        let clock = Body::Clock(self.batcher.offset_ns(boot_ns));
+        let interfaces = self.standing.interfaces().cloned();
+        let interfaces = interfaces.map(|interface| Body::Interface(Box::new(interface)));
+        for body in std::iter::once(clock).chain(interfaces) {
+            self.batcher.push(&Row { boot_ns, body }, &mut self.processes);
+        }
+    }
+
     /// Reports what changed of interfaces.
     pub(super) fn take_interfaces(&mut self) {
         let Some(watch) = self.interfaces.take() else { return };
@@ -104,6 +120,7 @@ impl Pipeline {
             if let Some(cookie) = interface.netns_cookie {
                 self.batcher.set_namespace(cookie, interface.netns);
             }
+            self.standing.note(&interface);
             self.push(Body::Interface(Box::new(interface)));
         }
         self.interfaces = Some(watch);
