@@ -1,24 +1,42 @@
 //! Events to Arrow record batches.
 
+mod dict;
+
 use arrow_array::builder::{
-    BooleanBuilder, Int64Builder, StringBuilder, StringDictionaryBuilder,
-    TimestampNanosecondBuilder, UInt16Builder, UInt32Builder, UInt64Builder,
+    ArrayBuilder as _, BooleanBuilder, Int64Builder, StringBuilder, TimestampNanosecondBuilder,
+    UInt16Builder, UInt32Builder, UInt64Builder,
 };
-use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, RecordBatch};
 
+use self::dict::DictBuilder;
 use crate::columns::{Event, arrow_schema, for_each_column};
 pub use crate::writer::EventWriter;
 
 macro_rules! builder_type {
-    (Timestamp) => { TimestampNanosecondBuilder };
-    (I64) => { Int64Builder };
-    (U64) => { UInt64Builder };
-    (U32) => { UInt32Builder };
-    (U16) => { UInt16Builder };
-    (Boolean) => { BooleanBuilder };
-    (Dict) => { StringDictionaryBuilder<Int32Type> };
-    (Text) => { StringBuilder };
+    (Timestamp) => {
+        TimestampNanosecondBuilder
+    };
+    (I64) => {
+        Int64Builder
+    };
+    (U64) => {
+        UInt64Builder
+    };
+    (U32) => {
+        UInt32Builder
+    };
+    (U16) => {
+        UInt16Builder
+    };
+    (Boolean) => {
+        BooleanBuilder
+    };
+    (Dict) => {
+        DictBuilder
+    };
+    (Text) => {
+        StringBuilder
+    };
 }
 
 macro_rules! new_builder {
@@ -26,22 +44,38 @@ macro_rules! new_builder {
         TimestampNanosecondBuilder::new().with_timezone("UTC")
     };
     ($kind:ident) => {
-        <builder_type!($kind)>::new()
+        <builder_type!($kind)>::default()
     };
 }
 
+/// Most columns are null in most rows: nulls are added once a value follows, many at a time.
 macro_rules! append {
-    (Dict required $builder:expr, $value:expr) => {
+    (required $builder:expr, $value:expr, $row:expr) => {
         $builder.append_value($value)
     };
-    (Dict optional $builder:expr, $value:expr) => {
-        $builder.append_option($value)
+    (optional $builder:expr, $value:expr, $row:expr) => {
+        if let Some(value) = $value {
+            pad!($builder, $row);
+            $builder.append_value(value);
+        }
     };
-    ($kind:ident required $builder:expr, $value:expr) => {
-        $builder.append_value($value)
+}
+
+macro_rules! pad {
+    ($builder:expr, $rows:expr) => {
+        let missing = $rows - $builder.len();
+        if missing > 0 {
+            $builder.append_nulls(missing);
+        }
     };
-    ($kind:ident optional $builder:expr, $value:expr) => {
-        $builder.append_option($value)
+}
+
+macro_rules! finish {
+    (Dict $builder:expr) => {
+        $builder.finish()
+    };
+    ($kind:ident $builder:expr) => {
+        std::sync::Arc::new($builder.finish())
     };
 }
 
@@ -62,13 +96,14 @@ macro_rules! define_builder {
         impl BatchBuilder {
             /// Adds one row.
             pub fn append(&mut self, event: &Event<'_>) {
+                $(append!($null self.$name, event.$name, self.rows);)*
                 self.rows += 1;
-                $(append!($kind $null self.$name, event.$name);)*
             }
 
             fn take_arrays(&mut self) -> Vec<ArrayRef> {
-                self.rows = 0;
-                vec![$(std::sync::Arc::new(self.$name.finish()),)*]
+                let rows = std::mem::take(&mut self.rows);
+                $(pad!(self.$name, rows);)*
+                vec![$(finish!($kind self.$name),)*]
             }
         }
     };
