@@ -78,7 +78,7 @@ strip_debug() {
 digest_sources() {
     (
         cd "$root"
-        find recorder-ebpf/src recorder-ebpf/Cargo.toml schema/src/wire.rs -type f |
+        find recorder-ebpf/src recorder-ebpf/Cargo.toml schema/src/wire.rs schema/src/wire -type f |
             LC_ALL=C sort | xargs cat -- | sha256sum | cut -d' ' -f1
     )
 }

@@ -1,5 +1,5 @@
 //! The programs `ebpfrec` runs in the kernel. They note which process opened, used and closed
-//! which socket, and nothing else: no packet is looked into, no kernel memory is read, so they
+//! which socket, and which processes came and went: no packet is looked into, no kernel memory is read, so they
 //! load on locked-down kernels and without BTF of the kernel, from 5.10 on.
 //!
 //! - `maps`: the maps shared with the recorder, and how a record gets into the ring
@@ -8,6 +8,8 @@
 //! - `owner`: who opened, connected and closed a socket
 //! - `tcp`: the life of a TCP socket
 //! - `udp`: binds and peers of UDP sockets
+//! - `reader`: who reads from a TCP socket
+//! - `process`: processes made, running a new program, ended
 //! - `error`: errors the kernel reports on TCP sockets
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
@@ -15,6 +17,8 @@ mod address;
 mod error;
 mod maps;
 mod owner;
+mod process;
+mod reader;
 mod socket;
 mod tcp;
 mod udp;

@@ -9,7 +9,7 @@ use aya_ebpf::{
     btf_maps::{HashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
-use schema::wire::{DROP_COUNTERS, DROP_RING, PeerKey, Record};
+use schema::wire::{DROP_COUNTERS, DROP_RING, PeerKey, ProcessRecord, Record};
 
 /// Bytes of the ring until the loader sets the size; a power of two.
 const RING_BYTES: usize = 8 << 20;
@@ -39,6 +39,22 @@ static DROPS: PerCpuArray<u64, { DROP_COUNTERS as usize }> = PerCpuArray::new();
 #[inline(always)]
 pub(crate) fn emit(record: &Record) {
     if EVENTS.output(record, 0).is_err() {
+        count_drop(DROP_RING);
+    }
+}
+
+/// The same for a record about a process that has no text.
+#[inline(always)]
+pub(crate) fn emit_process(record: &ProcessRecord) {
+    if EVENTS.output_untyped::<ProcessRecord>(record, 0).is_err() {
+        count_drop(DROP_RING);
+    }
+}
+
+/// The same for the bytes of a record about a process, its text included.
+#[inline(always)]
+pub(crate) fn emit_bytes(bytes: &[u8]) {
+    if EVENTS.output_untyped::<[u8]>(bytes, 0).is_err() {
         count_drop(DROP_RING);
     }
 }

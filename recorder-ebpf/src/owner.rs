@@ -16,7 +16,8 @@ use schema::wire::{PROTO_TCP, PROTO_UDP, RecordKind};
 use crate::{
     address::Endpoint,
     maps::emit,
-    socket::{self, ESTABLISHED, HAS_OWNER, Owner, SEEN, Socket, new_record},
+    reader,
+    socket::{self, ESTABLISHED, HAS_OWNER, OUTGOING, Owner, SEEN, Socket, WAS_READ, new_record},
     udp,
 };
 
@@ -90,10 +91,18 @@ fn sock_release(ctx: SockContext) -> i32 {
     // SAFETY: the helper takes the context of this hook.
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     let protocol = read!(ctx.sock, protocol);
-    if protocol == u32::from(PROTO_TCP) && socket.flags & ESTABLISHED != 0 {
+    if protocol == u32::from(PROTO_TCP) {
+        // Who closes an accepted socket matters if nobody read from it, and if it is not who is
+        // known already.
+        let closer = Owner::current();
+        let accepted = socket.flags & (ESTABLISHED | OUTGOING) == ESTABLISHED;
+        let known = socket.flags & HAS_OWNER != 0 && socket.owner.pid() == closer.pid();
+        if !accepted || known || socket.flags & WAS_READ != 0 || reader::was_read(cookie) {
+            return ALLOW;
+        }
         let mut record = new_record(RecordKind::TcpRelease as u8, PROTO_TCP, cookie);
         record.netns_cookie = socket.netns_cookie;
-        Owner::current().write_to(&mut record);
+        closer.write_to(&mut record);
         emit(&record);
     } else if protocol == u32::from(PROTO_UDP) && socket.flags & SEEN != 0 {
         emit(&socket.record(RecordKind::UdpClose as u8, PROTO_UDP, cookie));

@@ -12,7 +12,9 @@ use aya_ebpf::{
     },
 };
 use bytemuck::Zeroable as _;
-use schema::wire::{COMM_LEN, DROP_OWNERS, FLAG_INHERITED, FLAG_OUTGOING, FLAG_OWNER, Record};
+use schema::wire::{
+    COMM_LEN, DROP_OWNERS, FLAG_INHERITED, FLAG_OUTGOING, FLAG_OWNER, ProcessRecord, Record,
+};
 
 use crate::maps::count_drop;
 
@@ -28,6 +30,8 @@ pub(crate) const ESTABLISHED: u32 = 1 << 3;
 pub(crate) const SEEN: u32 = 1 << 4;
 /// TCP: a segment with FIN came in; it ends before [`Socket::fin_end`].
 pub(crate) const PEER_FIN: u32 = 1 << 5;
+/// TCP: the socket was read from before it was closed.
+pub(crate) const WAS_READ: u32 = 1 << 6;
 
 /// A process, as the running task shows it.
 #[repr(C)]
@@ -62,6 +66,23 @@ impl Owner {
             gid: (uid_gid >> 32) as u32,
             comm,
         }
+    }
+
+    /// The process id.
+    #[inline(always)]
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Writes the process into `record`.
+    #[inline(always)]
+    pub(crate) fn write_to_process(&self, record: &mut ProcessRecord) {
+        record.cgroup_id = self.cgroup_id;
+        record.pid = self.pid;
+        record.tid = self.tid;
+        record.uid = self.uid;
+        record.gid = self.gid;
+        record.comm = bytemuck::cast(self.comm);
     }
 
     /// Writes the owner into `record`.
@@ -120,12 +141,18 @@ impl Socket {
 #[inline(always)]
 pub(crate) fn new_record(kind: u8, proto: u8, cookie: u64) -> Record {
     let mut record = Record::zeroed();
-    // SAFETY: the helper takes nothing and returns a number.
-    record.boot_ns = unsafe { bpf_ktime_get_boot_ns() };
+    record.boot_ns = boot_ns();
     record.socket_cookie = cookie;
     record.kind = kind;
     record.proto = proto;
     record
+}
+
+/// `CLOCK_BOOTTIME`, nanoseconds.
+#[inline(always)]
+pub(crate) fn boot_ns() -> u64 {
+    // SAFETY: the helper takes nothing and returns a number.
+    unsafe { bpf_ktime_get_boot_ns() }
 }
 
 /// Flags of the storage map: both are what the kernel asks for, respectively what makes an

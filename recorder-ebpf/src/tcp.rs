@@ -24,7 +24,8 @@ use crate::{
     address::{AF_INET, Endpoint, set_ends, set_local},
     maps::emit,
     owner::read,
-    socket::{self, ESTABLISHED, HAS_OWNER, INHERITED, OUTGOING, Socket},
+    reader,
+    socket::{self, ESTABLISHED, HAS_OWNER, INHERITED, OUTGOING, Socket, WAS_READ},
 };
 
 /// A callback of a TCP socket. The return value is ignored for these operations; `reply` is left
@@ -54,6 +55,9 @@ fn connecting(ctx: &SockOpsContext) {
     socket.flags = (socket.flags & HAS_OWNER) | OUTGOING;
     let record = new_record(ctx, socket, RecordKind::TcpConnect);
     socket.connect_ns = record.boot_ns;
+    if socket.flags & HAS_OWNER != 0 {
+        reader::expect(record.socket_cookie, socket.owner.pid());
+    }
     emit(&record);
 }
 
@@ -79,7 +83,11 @@ fn established(ctx: &SockOpsContext, direction: u32) {
         // Everything here but owner and namespace is the listener's.
         socket.connect_ns = 0;
         socket.flags = owner | ESTABLISHED | if owner == 0 { 0 } else { INHERITED };
-        emit(&new_record(ctx, socket, RecordKind::TcpAccept));
+        let record = new_record(ctx, socket, RecordKind::TcpAccept);
+        if owner != 0 {
+            reader::expect(record.socket_cookie, socket.owner.pid());
+        }
+        emit(&record);
     }
 }
 
@@ -143,6 +151,10 @@ fn closed(ctx: &SockOpsContext, old: u32) {
         return;
     };
     let mut record = new_record(ctx, socket, kind);
+    if reader::was_read(record.socket_cookie) {
+        socket.flags |= WAS_READ;
+    }
+    reader::forget(record.socket_cookie);
     counters::write_to(ctx, socket, old, &mut record);
     emit(&record);
 }

@@ -69,7 +69,7 @@ pub fn decode_record(record: &Record) -> Option<Decoded> {
             let socket_cookie = record.socket_cookie;
             return Some(Decoded::Release { boot_ns, socket_cookie, closer: owner(record)? });
         }
-        RecordKind::SocketError => {
+        RecordKind::TcpRead => return None, RecordKind::SocketError => {
             let local = endpoint(record.family, record.local_addr, record.local_port);
             let remote = endpoint(record.family, record.remote_addr, record.remote_port);
             let tuple = FiveTuple::new(proto, local, remote);

@@ -105,6 +105,12 @@ impl Probes {
         self.hooks.iter().filter(|hook| hook.required && !hook.status.is_attached())
     }
 
+    /// Whether the ring tells of every new process and every new program of a process.
+    #[must_use]
+    pub fn tell_processes(&self) -> bool {
+        hooks::tell_processes(&self.hooks)
+    }
+
     /// The ring buffer, to be read by one thread.
     ///
     /// # Panics
@@ -216,7 +222,8 @@ mod tests {
         };
         let mut seen = Vec::new();
         ring.drain(|bytes| {
-            let record = Record::from_bytes(bytes).expect("a whole record");
+            // The others are about processes.
+            let Some(record) = Record::from_bytes(bytes) else { return };
             if record.local_port == own.port() && record.pid == std::process::id() {
                 seen.push((record.kind(), record.socket_cookie));
             }

@@ -1,5 +1,5 @@
-//! What the kernel programs and the recorder hand each other: ring-buffer records and the two
-//! shared map layouts. Both sides are built from this one file, on one machine, so the byte order
+//! What the kernel programs and the recorder hand each other: ring-buffer records, those about
+//! sockets here and those about processes in a module of their own, and the two shared map layouts. Both sides are built from this one file, on one machine, so the byte order
 //! is the machine's own; sizes and offsets are asserted so that no compiler can disagree silently.
 //!
 //! ```text
@@ -12,7 +12,14 @@
 //! 132 comm[16]         148 kind  149 proto  150 family  151 flags  152 reserved[8]
 //! ```
 
+mod process;
+
 use bytemuck::{Pod, Zeroable};
+
+pub use self::process::{
+    ARGUMENTS_CUT, FOREIGN_PARENT, PATH_CUT, PROCESS_TAG, ProcessKind, ProcessRecord, TEXT_MAX,
+    TEXT_READ,
+};
 
 /// Length of a task's name in the kernel, the closing NUL included (`TASK_COMM_LEN`).
 pub const COMM_LEN: usize = 16;
@@ -36,6 +43,8 @@ pub const FLAG_INHERITED: u8 = 2;
 pub const FLAG_COUNTERS: u8 = 4;
 /// The socket was opened by a connect of its own: the direction is outgoing.
 pub const FLAG_OUTGOING: u8 = 8;
+/// Of [`RecordKind::TcpRead`]: another process has read from the socket before.
+pub const FLAG_READ_BEFORE: u8 = 16;
 
 /// Index into the per-CPU drop counters: records the ring buffer had no room for.
 pub const DROP_RING: u32 = 0;
@@ -75,11 +84,14 @@ pub enum RecordKind {
     UdpRecv = 11,
     /// A UDP socket was released.
     UdpClose = 12,
-    /// A process closed the last descriptor of a TCP socket. `pid` and the rest are the closer's;
-    /// no addresses.
+    /// A process closed the last descriptor of a TCP socket that nobody had read from, and is not
+    /// the one known as its owner. `pid` and the rest are the closer's; no addresses.
     TcpRelease = 128,
     /// The kernel reported `errno` on the TCP socket with these addresses; no cookie, no owner.
     SocketError = 129,
+    /// A process reads from a TCP socket, and is not the one that did before, or, if none did, not
+    /// the one known as its owner. `pid` and the rest are the reader's; no addresses.
+    TcpRead = 130,
 }
 
 impl RecordKind {
@@ -101,6 +113,7 @@ impl RecordKind {
             12 => Self::UdpClose,
             128 => Self::TcpRelease,
             129 => Self::SocketError,
+            130 => Self::TcpRead,
             _ => return None,
         })
     }

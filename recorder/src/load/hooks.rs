@@ -8,7 +8,7 @@ use aya::{
 use super::{
     cgroup::CgroupRoot,
     error::innermost,
-    tracepoint::{self, INET_SK_ERROR_REPORT},
+    tracepoint::{self, Layout},
 };
 
 /// Whether a hook is in place.
@@ -41,53 +41,174 @@ pub struct Hook {
     pub status: HookStatus,
 }
 
-/// Name, name of the program in the object, required, what is lost.
-type Row = (&'static str, &'static str, bool, &'static str);
+/// A hook, and the program or programs for it.
+struct Row {
+    name: &'static str,
+    required: bool,
+    loses: &'static str,
+    place: Place,
+}
 
-const HOOKS: [Row; 12] = [
-    ("cgroup/sock_create", "sock_create", true, "the process that opened a socket"),
-    ("cgroup/connect4", "connect4", true, "the process that connects a socket, IPv4; UDP connects"),
-    ("cgroup/connect6", "connect6", true, "the process that connects a socket, IPv6; UDP connects"),
-    ("sock_ops", "tcp", true, "every TCP connection: connect, accept, listen, close, retransmits"),
-    (
+/// Where the program goes.
+enum Place {
+    /// The root of the cgroup tree.
+    Cgroup(&'static str),
+    /// A tracepoint: the first program whose layout is the kernel's.
+    Tracepoint(&'static [(&'static str, Layout)]),
+}
+
+const fn cgroup(
+    name: &'static str,
+    program: &'static str,
+    required: bool,
+    loses: &'static str,
+) -> Row {
+    Row { name, required, loses, place: Place::Cgroup(program) }
+}
+
+const fn tracepoint(
+    name: &'static str,
+    programs: &'static [(&'static str, Layout)],
+    loses: &'static str,
+) -> Row {
+    Row { name, required: false, loses, place: Place::Tracepoint(programs) }
+}
+
+/// Without this one and the next, the table of processes can't be trusted.
+const NEW_PROCESS: &str = "tracepoint task:task_newtask";
+const NEW_PROGRAM: &str = "tracepoint sched:sched_process_exec";
+
+const HOOKS: [Row; 18] = [
+    tracepoint(
+        NEW_PROCESS,
+        &[("new_task", tracepoint::TASK_NEWTASK)],
+        "parent and start of processes that end within milliseconds",
+    ),
+    tracepoint(
+        NEW_PROGRAM,
+        &[("new_program", tracepoint::SCHED_PROCESS_EXEC)],
+        "which program a process ran at the time; processes that use no socket",
+    ),
+    tracepoint(
+        "tracepoint syscalls:sys_enter_execve",
+        &[("execve", tracepoint::SYS_ENTER_EXECVE)],
+        "program and arguments of processes that end within milliseconds",
+    ),
+    tracepoint(
+        "tracepoint syscalls:sys_enter_execveat",
+        &[("execveat", tracepoint::SYS_ENTER_EXECVEAT)],
+        "the same of programs started by execveat(2), which is rare",
+    ),
+    tracepoint(
+        "tracepoint sched:sched_process_exit",
+        &[
+            ("process_end", tracepoint::SCHED_PROCESS_EXIT),
+            ("first_thread_end", tracepoint::SCHED_PROCESS_EXIT_OLD),
+        ],
+        "the end of processes",
+    ),
+    cgroup("cgroup/sock_create", "sock_create", true, "the process that opened a socket"),
+    cgroup(
+        "cgroup/connect4",
+        "connect4",
+        true,
+        "the process that connects a socket, IPv4; UDP connects",
+    ),
+    cgroup(
+        "cgroup/connect6",
+        "connect6",
+        true,
+        "the process that connects a socket, IPv6; UDP connects",
+    ),
+    cgroup(
+        "sock_ops",
+        "tcp",
+        true,
+        "every TCP connection: connect, accept, listen, close, retransmits",
+    ),
+    cgroup(
         "cgroup/sock_release",
         "sock_release",
         true,
         "the end of UDP sockets; who closed a TCP socket",
     ),
-    ("cgroup/post_bind4", "post_bind4", false, "UDP servers that have not sent yet, IPv4"),
-    ("cgroup/post_bind6", "post_bind6", false, "UDP servers that have not sent yet, IPv6"),
-    ("cgroup/sendmsg4", "sendmsg4", false, "datagrams sent by unconnected UDP sockets, IPv4"),
-    ("cgroup/sendmsg6", "sendmsg6", false, "datagrams sent by unconnected UDP sockets, IPv6"),
-    ("cgroup/recvmsg4", "recvmsg4", false, "datagrams read by unconnected UDP sockets, IPv4"),
-    ("cgroup/recvmsg6", "recvmsg6", false, "datagrams read by unconnected UDP sockets, IPv6"),
-    ("tracepoint sock:inet_sk_error_report", "socket_error", false, "why a TCP connect failed"),
+    cgroup(
+        "cgroup/post_bind4",
+        "post_bind4",
+        false,
+        "UDP servers that have not sent yet, IPv4",
+    ),
+    cgroup(
+        "cgroup/post_bind6",
+        "post_bind6",
+        false,
+        "UDP servers that have not sent yet, IPv6",
+    ),
+    cgroup(
+        "cgroup/sendmsg4",
+        "sendmsg4",
+        false,
+        "datagrams sent by unconnected UDP sockets, IPv4",
+    ),
+    cgroup(
+        "cgroup/sendmsg6",
+        "sendmsg6",
+        false,
+        "datagrams sent by unconnected UDP sockets, IPv6",
+    ),
+    cgroup(
+        "cgroup/recvmsg4",
+        "recvmsg4",
+        false,
+        "datagrams read by unconnected UDP sockets, IPv4",
+    ),
+    cgroup(
+        "cgroup/recvmsg6",
+        "recvmsg6",
+        false,
+        "datagrams read by unconnected UDP sockets, IPv6",
+    ),
+    tracepoint(
+        "tracepoint tcp:tcp_rcv_space_adjust",
+        &[("socket_read", tracepoint::TCP_RCV_SPACE_ADJUST)],
+        "who reads from a TCP socket, until it is closed",
+    ),
+    tracepoint(
+        "tracepoint sock:inet_sk_error_report",
+        &[("socket_error", tracepoint::INET_SK_ERROR_REPORT)],
+        "why a TCP connect failed",
+    ),
 ];
 
 /// Loads and attaches every program.
 ///
-/// The owner hooks come first: a connection that begins while the rest is being attached is then
-/// seen without its beginning, never without its process.
+/// Processes come first, then the owner hooks: a connection that begins while the rest is being
+/// attached is then seen without its beginning, never without its process.
 pub(super) fn attach_all(ebpf: &mut Ebpf, root: &CgroupRoot) -> Vec<Hook> {
     HOOKS
-        .map(|(name, program, required, loses)| {
-            let status = match attach(ebpf, program, root) {
-                Ok(()) => HookStatus::Attached,
-                Err(why) => HookStatus::Missing(why),
+        .map(|Row { name, required, loses, place }| {
+            let attached = match place {
+                Place::Cgroup(program) => find_program(ebpf, program).and_then(|program| {
+                    attach_to_cgroup(program, root).map_err(|error| one_line(&error))
+                }),
+                Place::Tracepoint(programs) => tracepoint::attach_first(ebpf, programs),
             };
+            let status = attached.map_or_else(HookStatus::Missing, |()| HookStatus::Attached);
             Hook { name, required, loses, status }
         })
         .into()
 }
 
-fn attach(ebpf: &mut Ebpf, name: &str, root: &CgroupRoot) -> Result<(), String> {
-    let program = ebpf
-        .program_mut(name)
-        .ok_or_else(|| format!("no program {name} is built in: rebuild with `make probes`"))?;
-    if let Program::TracePoint(program) = program {
-        return tracepoint::attach(program, &INET_SK_ERROR_REPORT);
-    }
-    attach_to_cgroup(program, root).map_err(|error| one_line(&error))
+/// Whether every new process and every new program of a process is told.
+pub(super) fn tell_processes(hooks: &[Hook]) -> bool {
+    [NEW_PROCESS, NEW_PROGRAM]
+        .iter()
+        .all(|name| hooks.iter().any(|hook| hook.name == *name && hook.status.is_attached()))
+}
+
+pub(super) fn find_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, String> {
+    ebpf.program_mut(name)
+        .ok_or_else(|| format!("no program {name} is built in: rebuild with `make probes`"))
 }
 
 fn attach_to_cgroup(program: &mut Program, root: &CgroupRoot) -> Result<(), ProgramError> {
@@ -146,7 +267,25 @@ mod tests {
     #[test]
     fn names_are_unique() {
         for (position, row) in HOOKS.iter().enumerate() {
-            assert!(HOOKS[..position].iter().all(|other| other.0 != row.0 && other.1 != row.1));
+            assert!(HOOKS[..position].iter().all(|other| other.name != row.name));
         }
+    }
+
+    #[test]
+    fn the_table_of_processes_needs_two_hooks() {
+        let hooks = |missing: &str| {
+            HOOKS.map(|Row { name, required, loses, .. }| {
+                let status = if name == missing {
+                    HookStatus::Missing(String::new())
+                } else {
+                    HookStatus::Attached
+                };
+                Hook { name, required, loses, status }
+            })
+        };
+        assert!(tell_processes(&hooks("")));
+        assert!(tell_processes(&hooks("tracepoint sched:sched_process_exit")));
+        assert!(!tell_processes(&hooks(NEW_PROCESS)));
+        assert!(!tell_processes(&hooks(NEW_PROGRAM)));
     }
 }

@@ -3,54 +3,117 @@
 
 use std::{fs, io, path::Path};
 
-use aya::programs::TracePoint;
+use aya::{
+    Ebpf,
+    programs::{Program, TracePoint},
+};
 
-use super::{hooks::one_line, mount};
+use super::{
+    hooks::{find_program, one_line},
+    mount,
+};
 
 /// Where tracefs is mounted, newer place first.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// A tracepoint and the fields its program reads.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
-    pub(super) category: &'static str,
-    pub(super) name: &'static str,
+    category: &'static str,
+    name: &'static str,
     /// Name, offset and size in bytes.
-    pub(super) fields: &'static [(&'static str, usize, usize)],
+    fields: &'static [(&'static str, usize, usize)],
+    /// The first Linux that has it, where that is later than the first one we run on.
+    since: Option<&'static str>,
+}
+
+const fn layout(
+    category: &'static str,
+    name: &'static str,
+    fields: &'static [(&'static str, usize, usize)],
+) -> Layout {
+    Layout { category, name, fields, since: None }
 }
 
 /// `sock:inet_sk_error_report`, as `recorder-ebpf/src/error.rs` reads it.
 pub(super) const INET_SK_ERROR_REPORT: Layout = Layout {
-    category: "sock",
-    name: "inet_sk_error_report",
-    fields: &[
-        ("error", 8, 4),
-        ("sport", 12, 2),
-        ("dport", 14, 2),
-        ("family", 16, 2),
-        ("protocol", 18, 2),
-        ("saddr", 20, 4),
-        ("daddr", 24, 4),
-        ("saddr_v6", 28, 16),
-        ("daddr_v6", 44, 16),
-    ],
+    since: Some("5.15"),
+    ..layout(
+        "sock",
+        "inet_sk_error_report",
+        &[
+            ("error", 8, 4),
+            ("sport", 12, 2),
+            ("dport", 14, 2),
+            ("family", 16, 2),
+            ("protocol", 18, 2),
+            ("saddr", 20, 4),
+            ("daddr", 24, 4),
+            ("saddr_v6", 28, 16),
+            ("daddr_v6", 44, 16),
+        ],
+    )
 };
 
-/// Loads the program and attaches it; where tracefs is not mounted, from a thread that sees it.
+/// `task:task_newtask`, as `recorder-ebpf/src/process.rs` reads it.
+pub(super) const TASK_NEWTASK: Layout =
+    layout("task", "task_newtask", &[("pid", 8, 4), ("clone_flags", 32, 8)]);
+
+/// `sched:sched_process_exec`, likewise.
+pub(super) const SCHED_PROCESS_EXEC: Layout =
+    layout("sched", "sched_process_exec", &[("old_pid", 16, 4)]);
+
+/// `sched:sched_process_exit`, likewise.
+pub(super) const SCHED_PROCESS_EXIT: Layout =
+    layout("sched", "sched_process_exit", &[("group_dead", 32, 1)]);
+
+/// The same where it doesn't say whether the thread is the last.
+pub(super) const SCHED_PROCESS_EXIT_OLD: Layout = layout("sched", "sched_process_exit", &[]);
+
+/// `syscalls:sys_enter_execve`, as `recorder-ebpf/src/process/text.rs` reads it.
+pub(super) const SYS_ENTER_EXECVE: Layout =
+    layout("syscalls", "sys_enter_execve", &[("filename", 16, 8), ("argv", 24, 8)]);
+
+/// `syscalls:sys_enter_execveat`, likewise.
+pub(super) const SYS_ENTER_EXECVEAT: Layout =
+    layout("syscalls", "sys_enter_execveat", &[("filename", 24, 8), ("argv", 32, 8)]);
+
+/// `tcp:tcp_rcv_space_adjust`, as `recorder-ebpf/src/reader.rs` reads it.
+pub(super) const TCP_RCV_SPACE_ADJUST: Layout =
+    layout("tcp", "tcp_rcv_space_adjust", &[("sock_cookie", 64, 8)]);
+
+/// Loads and attaches the first of several programs for one tracepoint that reads it the way it
+/// is here; where tracefs is not mounted, from a thread that sees it.
 ///
 /// # Errors
-/// Why not, in one line.
-pub(super) fn attach(program: &mut TracePoint, layout: &Layout) -> Result<(), String> {
+/// Why none, in one line: what the last of them says.
+pub(super) fn attach_first(ebpf: &mut Ebpf, programs: &[(&str, Layout)]) -> Result<(), String> {
     let mounted = TRACEFS.into_iter().find(|path| Path::new(path).join("events").exists());
     match mounted {
-        Some(tracefs) => attach_from(tracefs, program, layout),
-        None => {
-            mount::with_private("tracefs", TRACEFS[0], || attach_from(TRACEFS[0], program, layout))
-                .map_err(|error| {
-                    format!("tracefs is not mounted, and mounting it failed: {error}")
-                })?
+        Some(tracefs) => attach_first_from(tracefs, ebpf, programs),
+        None => mount::with_private("tracefs", TRACEFS[0], || {
+            attach_first_from(TRACEFS[0], ebpf, programs)
+        })
+        .map_err(|error| format!("tracefs is not mounted, and mounting it failed: {error}"))?,
+    }
+}
+
+fn attach_first_from(
+    tracefs: &str,
+    ebpf: &mut Ebpf,
+    programs: &[(&str, Layout)],
+) -> Result<(), String> {
+    let mut attached = Err("no program is built in: rebuild with `make probes`".to_owned());
+    for (program, layout) in programs {
+        attached = match find_program(ebpf, program)? {
+            Program::TracePoint(program) => attach_from(tracefs, program, layout),
+            _ => Err(format!("the program {program} is built for something else")),
+        };
+        if attached.is_ok() {
+            break;
         }
     }
+    attached
 }
 
 fn attach_from(tracefs: &str, program: &mut TracePoint, layout: &Layout) -> Result<(), String> {
@@ -59,7 +122,10 @@ fn attach_from(tracefs: &str, program: &mut TracePoint, layout: &Layout) -> Resu
     match fs::read_to_string(&format) {
         Ok(format) => check(&format, layout)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err("this kernel does not have it (Linux 5.15 and newer do)".to_owned());
+            return Err(match layout.since {
+                Some(since) => format!("this kernel does not have it (Linux {since} and newer do)"),
+                None => "this kernel was built without it".to_owned(),
+            });
         }
         Err(error) => return Err(format!("its format file cannot be read: {error}")),
     }
@@ -134,5 +200,14 @@ print fmt: \"family=%s\", __print_symbolic(REC->family, { 2, \"AF_INET\" })
         );
         assert!(check(&grown, &INET_SK_ERROR_REPORT).is_err());
         assert!(check("", &INET_SK_ERROR_REPORT).is_err());
+    }
+
+    #[test]
+    fn an_exit_that_does_not_name_the_last_thread_is_told_from_one_that_does() {
+        let old = "\tfield:pid_t pid;\toffset:24;\tsize:4;\tsigned:1;\n";
+        let new = format!("{old}\tfield:bool group_dead;\toffset:32;\tsize:1;\tsigned:0;\n");
+        assert_eq!(check(&new, &SCHED_PROCESS_EXIT), Ok(()));
+        assert!(check(old, &SCHED_PROCESS_EXIT).is_err());
+        assert_eq!(check(old, &SCHED_PROCESS_EXIT_OLD), Ok(()));
     }
 }

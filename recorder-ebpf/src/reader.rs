@@ -1,0 +1,145 @@
+//! Who reads from a TCP socket: the tracepoint `tcp:tcp_rcv_space_adjust`, which fires in the
+//! process that copies data out of the socket. It fires for every read, so what it does while
+//! nothing changes is one look into a table.
+//!
+//! ```text
+//! offset 64 u64 sock_cookie
+//! ```
+#![expect(unsafe_code, reason = "the context and map values are reached through raw pointers")]
+
+use aya_ebpf::{
+    EbpfContext as _,
+    btf_maps::{LruHashMap, PerCpuArray},
+    helpers::bpf_get_current_pid_tgid,
+    macros::{btf_map, tracepoint},
+    programs::TracePointContext,
+};
+use schema::wire::{FLAG_READ_BEFORE, PROTO_TCP, RecordKind};
+
+use crate::{
+    maps::emit,
+    owner::read,
+    socket::{Owner, boot_ns, new_record},
+};
+
+/// Sockets of which the reader is remembered: 6 MiB. With more of them at once the longest unread
+/// are reported again, which the recorder takes for what it is.
+const READERS_MAX: usize = 65_536;
+/// Changes of the reader reported of one socket: enough for a hand-over or two; processes that
+/// take turns on one socket are not worth a record each time.
+const CHANGES_MAX: u32 = 4;
+/// Sockets not in the table that are reported per CPU in one [`PERIOD_SHIFT`] of time: those that
+/// are older than the hooks, at the start, and should the table be too small, some.
+const UNKNOWN_MAX: u64 = 1000;
+/// Times are cut into periods of 2^30 ns, about a second.
+const PERIOD_SHIFT: u32 = 30;
+
+/// The process that read last, or, before anybody did, the socket's owner.
+#[repr(C)]
+struct Reader {
+    pid: u32,
+    /// Twice the changes still to be reported, plus one if somebody has read.
+    state: u32,
+}
+
+/// Readers by socket cookie.
+#[btf_map]
+static READERS: LruHashMap<u64, Reader, READERS_MAX> = LruHashMap::new();
+
+/// Period, and sockets reported in it that were not in the table.
+#[btf_map]
+static UNKNOWN: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
+
+/// The context, up to the last field used. What comes before it is not the same in all kernels.
+#[repr(C)]
+struct Read {
+    common: [u64; 8],
+    sock_cookie: u64,
+}
+
+const _: () = assert!(core::mem::offset_of!(Read, sock_cookie) == 64);
+
+/// Data was copied out of a socket.
+#[tracepoint(category = "tcp", name = "tcp_rcv_space_adjust")]
+fn socket_read(ctx: TracePointContext) -> u32 {
+    let cookie = read!(ctx.as_ptr().cast::<Read>(), sock_cookie);
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // The idle task reads nothing: the kernel does, for itself.
+    if pid == 0 {
+        return 0;
+    }
+    let mut flags = 0;
+    match READERS.get_ptr_mut(&cookie) {
+        Some(reader) => {
+            // SAFETY: a map value, which outlives the program run. Two CPUs may change it at once
+            // when two processes read at once; either is right then.
+            let reader = unsafe { &mut *reader };
+            let state = reader.state;
+            if reader.pid == pid {
+                if state & 1 == 0 {
+                    reader.state = state | 1;
+                }
+                return 0;
+            }
+            if state < 2 {
+                return 0;
+            }
+            if state & 1 != 0 {
+                flags = FLAG_READ_BEFORE;
+            }
+            reader.pid = pid;
+            reader.state = (state - 2) | 1;
+        }
+        None => {
+            if !may_report_unknown() {
+                return 0;
+            }
+            let reader = Reader { pid, state: CHANGES_MAX * 2 + 1 };
+            let _ = READERS.insert(&cookie, &reader, 0);
+        }
+    }
+    let mut record = new_record(RecordKind::TcpRead as u8, PROTO_TCP, cookie);
+    Owner::current().write_to(&mut record);
+    record.flags |= flags;
+    emit(&record);
+    0
+}
+
+/// A socket begins its life, and `owner` is known to be its process: not reported until somebody
+/// else reads.
+#[inline(always)]
+pub(crate) fn expect(cookie: u64, owner: u32) {
+    let reader = Reader { pid: owner, state: CHANGES_MAX * 2 };
+    // Fails only for want of memory, and then the first reader is reported whoever it is.
+    let _ = READERS.insert(&cookie, &reader, 0);
+}
+
+/// Whether anybody has read from the socket.
+#[inline(always)]
+pub(crate) fn was_read(cookie: u64) -> bool {
+    // SAFETY: one aligned word of a map value.
+    READERS.get_ptr(&cookie).is_some_and(|reader| unsafe { (*reader).state } & 1 != 0)
+}
+
+/// The socket has ended.
+#[inline(always)]
+pub(crate) fn forget(cookie: u64) {
+    // An error says that it was not known.
+    let _ = READERS.remove(&cookie);
+}
+
+#[inline(always)]
+fn may_report_unknown() -> bool {
+    let Some(slot) = UNKNOWN.get_ptr_mut(0) else {
+        return false;
+    };
+    // SAFETY: a map value, which outlives the program run and is this CPU's own.
+    let [period, count] = unsafe { &mut *slot };
+    let now = boot_ns() >> PERIOD_SHIFT;
+    if *period != now {
+        *period = now;
+        *count = 0;
+    }
+    *count += 1;
+    *count <= UNKNOWN_MAX
+}
