@@ -1,14 +1,17 @@
-//! A ring record to what it means. Two kinds of record are no rows of their own: they say more
+//! A ring record to what it means. Some kinds of record are no rows of their own: they say more
 //! about rows that others make.
+
+mod process;
 
 use schema::{
     Endpoint, EventDirection, FiveTuple, Kind, Proto,
     wire::{
-        FAMILY_V4, FLAG_COUNTERS, FLAG_OUTGOING, FLAG_OWNER, PROTO_TCP, PROTO_UDP, Record,
-        RecordKind,
+        FAMILY_V4, FLAG_COUNTERS, FLAG_OUTGOING, FLAG_OWNER, FLAG_READ_BEFORE, PROTO_TCP,
+        PROTO_UDP, Record, RecordKind,
     },
 };
 
+pub use self::process::{ProcessEvent, Started, decode_process};
 use crate::row::{Body, Counters, Local, Owner, Row, SocketRow};
 
 /// What a record means.
@@ -24,6 +27,17 @@ pub enum Decoded {
         socket_cookie: u64,
         /// The closer.
         closer: Owner,
+    },
+    /// A process read from a TCP socket, and is not the one known so far.
+    Read {
+        /// `CLOCK_BOOTTIME`, nanoseconds.
+        boot_ns: u64,
+        /// The kernel's id of the socket.
+        socket_cookie: u64,
+        /// The reader.
+        reader: Owner,
+        /// Whether another process had read from it before.
+        read_before: bool,
     },
     /// The kernel reported an error on the socket with this tuple.
     Error {
@@ -69,7 +83,15 @@ pub fn decode_record(record: &Record) -> Option<Decoded> {
             let socket_cookie = record.socket_cookie;
             return Some(Decoded::Release { boot_ns, socket_cookie, closer: owner(record)? });
         }
-        RecordKind::TcpRead => return None, RecordKind::SocketError => {
+        RecordKind::TcpRead => {
+            return Some(Decoded::Read {
+                boot_ns,
+                socket_cookie: record.socket_cookie,
+                reader: owner(record)?,
+                read_before: record.has(FLAG_READ_BEFORE),
+            });
+        }
+        RecordKind::SocketError => {
             let local = endpoint(record.family, record.local_addr, record.local_port);
             let remote = endpoint(record.family, record.remote_addr, record.remote_port);
             let tuple = FiveTuple::new(proto, local, remote);

@@ -24,6 +24,9 @@ struct Life {
     remote: Option<Endpoint>,
     netns_cookie: u64,
     accepted: bool,
+    /// Somebody was reported to read from it.
+    read: bool,
+    closed: bool,
 }
 
 /// The sockets remembered, by cookie.
@@ -33,6 +36,42 @@ pub struct Lives(LruCache<u64, Life>);
 impl Default for Lives {
     fn default() -> Self {
         Self(LruCache::new(MAX_LIVES))
+    }
+}
+
+impl Life {
+    fn is_of(&self, owner: Owner) -> bool {
+        self.owner.is_some_and(|known| known.pid == owner.pid)
+    }
+
+    /// Gives the socket another owner, and returns the row that says so.
+    fn hand_to(
+        &mut self,
+        boot_ns: u64,
+        cookie: u64,
+        owner: Owner,
+        process: Option<Arc<Process>>,
+        direction: Option<EventDirection>,
+    ) -> Row {
+        self.owner = Some(owner);
+        self.process.clone_from(&process);
+        let row = SocketRow {
+            kind: Kind::Owner,
+            proto: Proto::TCP,
+            direction,
+            local: self.local,
+            remote: self.remote,
+            v6only: None,
+            socket_cookie: cookie,
+            netns_cookie: self.netns_cookie,
+            owner: self.owner,
+            process,
+            latency_us: None,
+            counters: None,
+            errno: None,
+            count: None,
+        };
+        Row { boot_ns, body: Body::Socket(Box::new(row)) }
     }
 }
 
@@ -63,9 +102,9 @@ impl Lives {
         }
     }
 
-    /// The last descriptor of a TCP socket was closed by `closer`. If the socket was accepted and
-    /// the closer is not who is known as its owner, that is who used it: a worker behind a
-    /// listener. Returns the `owner` row that says so.
+    /// The last descriptor of a TCP socket was closed by `closer`. If the socket was accepted,
+    /// nobody was seen to read from it, and the closer is not who is known as its owner, that is
+    /// who used it: a worker behind a listener. Returns the `owner` row that says so.
     pub fn release(
         &mut self,
         boot_ns: u64,
@@ -74,28 +113,32 @@ impl Lives {
         process: Option<Arc<Process>>,
     ) -> Option<Row> {
         let life = self.0.get_mut(&cookie)?;
-        if !life.accepted || life.owner.is_some_and(|owner| owner.pid == closer.pid) {
+        if !life.accepted || life.read || life.is_of(closer) {
             return None;
         }
-        life.owner = Some(closer);
-        life.process.clone_from(&process);
-        let row = SocketRow {
-            kind: Kind::Owner,
-            proto: Proto::TCP,
-            direction: Some(EventDirection::In),
-            local: life.local,
-            remote: life.remote,
-            v6only: None,
-            socket_cookie: cookie,
-            netns_cookie: life.netns_cookie,
-            owner: Some(closer),
-            process,
-            latency_us: None,
-            counters: None,
-            errno: None,
-            count: None,
-        };
-        Some(Row { boot_ns, body: Body::Socket(Box::new(row)) })
+        Some(life.hand_to(boot_ns, cookie, closer, process, Some(EventDirection::In)))
+    }
+
+    /// `reader` read from a TCP socket, and is not who did before. Returns the `owner` row, if that
+    /// is news: the first reader of an accepted socket is who it was accepted for, and so its
+    /// owner from the beginning; a later one, or one of a socket opened by somebody else, was
+    /// handed it, by descent or by message, and owns it from now on.
+    pub fn read(
+        &mut self,
+        boot_ns: u64,
+        cookie: u64,
+        reader: Owner,
+        read_before: bool,
+        process: Option<Arc<Process>>,
+    ) -> Option<Row> {
+        let life = self.0.get_mut(&cookie)?;
+        let first = life.accepted && !life.read && !read_before;
+        life.read = true;
+        if life.closed || life.is_of(reader) {
+            return None;
+        }
+        let direction = first.then_some(EventDirection::In);
+        Some(life.hand_to(boot_ns, cookie, reader, process, direction))
     }
 
     /// Whether anything is known of the socket.
@@ -141,15 +184,16 @@ impl Lives {
             remote,
             netns_cookie: row.netns_cookie,
             accepted: row.kind == Kind::TcpAccept,
+            read: false,
+            closed: false,
         };
         self.0.put(row.socket_cookie, life);
     }
 
     fn refine(&mut self, row: &mut SocketRow) {
-        if let Some(life) = self.0.get(&row.socket_cookie)
-            && life.accepted
-            && life.owner.is_some()
-        {
+        let Some(life) = self.0.get_mut(&row.socket_cookie) else { return };
+        life.closed |= row.kind == Kind::TcpClose;
+        if (life.accepted || life.read) && life.owner.is_some() {
             row.owner = life.owner;
             row.process.clone_from(&life.process);
         }
@@ -222,6 +266,59 @@ mod tests {
         assert_eq!(found.netns_cookie, 3);
         assert!(found.tuple().is_some());
         let mut close = row(Kind::TcpClose, 5, known("10.0.0.1:80"), Some("10.0.0.2:999"));
+        lives.note(&mut close);
+        assert_eq!(close.owner, Some(owner(11)));
+    }
+
+    /// Direction of an `owner` row, and whose it is.
+    fn said(row: Option<Row>) -> Option<(Option<EventDirection>, u32)> {
+        let Body::Socket(row) = row?.body else { panic!("not of a socket") };
+        assert_eq!(row.kind, Kind::Owner);
+        Some((row.direction, row.owner.expect("an owner").pid))
+    }
+
+    #[test]
+    fn the_first_reader_of_an_accepted_socket_owns_it_and_a_later_one_was_handed_it() {
+        let mut lives = Lives::default();
+        let mut accept = row(Kind::TcpAccept, 5, known("10.0.0.1:80"), Some("10.0.0.2:999"));
+        lives.note(&mut accept);
+        let first = lives.read(2, 5, owner(11), false, None);
+        assert_eq!(said(first), Some((Some(EventDirection::In), 11)));
+        assert_eq!(said(lives.read(3, 5, owner(12), true, None)), Some((None, 12)));
+        assert!(lives.release(4, 5, owner(13), None).is_none(), "readers were seen");
+        let mut close = row(Kind::TcpClose, 5, known("10.0.0.1:80"), Some("10.0.0.2:999"));
+        lives.note(&mut close);
+        assert_eq!(close.owner, Some(owner(12)));
+        assert!(lives.read(5, 5, owner(11), true, None).is_none(), "after the end");
+        assert!(lives.read(5, 6, owner(11), true, None).is_none(), "never seen");
+    }
+
+    #[test]
+    fn who_accepted_and_read_owns_the_socket_until_it_is_handed_on() {
+        let mut lives = Lives::default();
+        let mut accept = row(Kind::TcpAccept, 5, known("10.0.0.1:80"), Some("10.0.0.2:999"));
+        lives.note(&mut accept);
+        assert_eq!(said(lives.read(2, 5, owner(11), true, None)), Some((None, 11)));
+    }
+
+    #[test]
+    fn an_accepted_socket_without_an_owner_is_its_first_readers() {
+        let mut lives = Lives::default();
+        let mut accept = row(Kind::TcpAccept, 5, known("10.0.0.1:80"), Some("10.0.0.2:999"));
+        accept.owner = None;
+        lives.note(&mut accept);
+        let first = lives.read(2, 5, owner(11), false, None);
+        assert_eq!(said(first), Some((Some(EventDirection::In), 11)));
+    }
+
+    #[test]
+    fn an_outgoing_socket_is_handed_over_when_another_process_reads() {
+        let mut lives = Lives::default();
+        let mut connect = row(Kind::TcpConnect, 5, known("10.0.0.1:4000"), Some("10.0.0.2:80"));
+        lives.note(&mut connect);
+        assert!(lives.read(2, 5, owner(10), false, None).is_none());
+        assert_eq!(said(lives.read(2, 5, owner(11), false, None)), Some((None, 11)));
+        let mut close = row(Kind::TcpClose, 5, known("10.0.0.1:4000"), Some("10.0.0.2:80"));
         lives.note(&mut close);
         assert_eq!(close.owner, Some(owner(11)));
     }

@@ -15,14 +15,14 @@ use lru::LruCache;
 use schema::{
     FiveTuple, Kind,
     kind::LossStage,
-    wire::{PeerKey, Record},
+    wire::{PeerKey, ProcessRecord, Record},
 };
 
 use super::standing::Standing;
 use crate::{
     batch::Batcher,
     clock::{Pace, Sample, boot_ns},
-    decode::{Decoded, decode_record},
+    decode::{Decoded, decode_process, decode_record},
     hold::{ERROR_WAIT_NS, Wait, Window},
     interfaces::Watch,
     listeners::Listeners,
@@ -153,6 +153,10 @@ impl Pipeline {
     /// Takes a ring record. Returns the cookie of a UDP socket that was closed and has peers in
     /// the table.
     pub(super) fn on_record(&mut self, bytes: &[u8]) -> Option<u64> {
+        if ProcessRecord::is_tagged(bytes) {
+            self.on_process(bytes);
+            return None;
+        }
         let record = Record::from_bytes(bytes);
         let Some((record, decoded)) = record.and_then(|r| Some((r, decode_record(&r)?))) else {
             // Not of this build's kernel programs: nothing can be said about what it meant.
@@ -167,9 +171,26 @@ impl Pipeline {
                     self.window.push(row, None);
                 }
             }
+            Decoded::Read { boot_ns, socket_cookie, reader, read_before } => {
+                if self.lives.knows(socket_cookie) {
+                    let process = self.processes.get(&reader);
+                    let row = self.lives.read(boot_ns, socket_cookie, reader, read_before, process);
+                    if let Some(row) = row {
+                        self.window.push(row, None);
+                    }
+                }
+            }
             Decoded::Error { boot_ns, tuple, errno } => self.on_error(boot_ns, tuple, errno),
         }
         None
+    }
+
+    fn on_process(&mut self, bytes: &[u8]) {
+        let Some(event) = decode_process(bytes) else {
+            self.losses.add(LossStage::Ring, 1);
+            return;
+        };
+        drop(event);
     }
 
     fn on_row(&mut self, row: Row, record: &Record) -> Option<u64> {
