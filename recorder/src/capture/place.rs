@@ -66,14 +66,16 @@ pub enum PlaceError {
         /// Those.
         choices: String,
     },
-    /// It uses the network this program is in.
+    /// It uses a network that others use too, such as the host's.
     #[error(
-        "{} has no network of its own: capture with `-i any` or on an interface of the host",
-        Printable::text(.place)
+        "{} has no network of its own: capture on what it uses, {}",
+        Printable::text(.place), Printable::text(.used)
     )]
-    OwnNetwork {
+    SharedNetwork {
         /// What was asked for.
         place: String,
+        /// The argument that captures there.
+        used: String,
     },
     /// It is there, but can't be looked into.
     #[error(
@@ -263,8 +265,10 @@ impl World {
         };
         let space = self.inventory.spaces.iter().find(|space| space.inode == inode);
         let space = space.ok_or_else(|| PlaceError::Closed { place: place.to_string() })?;
-        if space.is_own && !matches!(place, Place::Netns(_)) {
-            return Err(PlaceError::OwnNetwork { place: place.to_string() });
+        if space.serves.is_none() && !matches!(place, Place::Netns(_)) {
+            let used =
+                if space.is_own { ANY.to_owned() } else { space_argument(&self.inventory, space) };
+            return Err(PlaceError::SharedNetwork { place: place.to_string(), used });
         }
         Ok(space)
     }

@@ -124,10 +124,7 @@ fn in_doubt_the_choices_are_told() {
         ),
         (
             "container:bbbc",
-            Some(
-                "container:bbbc has no network of its own: capture with `-i any` or on an \
-                 interface of the host",
-            ),
+            Some("container:bbbc has no network of its own: capture on what it uses, any"),
         ),
         (
             "container:web/eth9",
