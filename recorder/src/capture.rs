@@ -27,15 +27,12 @@ use self::{
     reader::Reader,
 };
 pub use self::{
+    file::FirstPackets,
     place::PlaceError,
     target::{NoTarget, Place, Target},
 };
 use crate::{
-    config::PacketsConfig,
-    host::Host,
-    loss::Losses,
-    output::{OutputError, PartialFile},
-    text::Printable,
+    config::PacketsConfig, host::Host, loss::Losses, output::OutputError, text::Printable,
 };
 
 /// Chunks that may wait for the disk, each at most about a MiB. When they do, the kernel's buffers
@@ -86,6 +83,12 @@ pub enum CaptureError {
     Output(#[from] OutputError),
 }
 
+impl From<io::Error> for CaptureError {
+    fn from(source: io::Error) -> Self {
+        Self::Write { source }
+    }
+}
+
 /// What was captured on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceCount {
@@ -106,8 +109,10 @@ pub struct InterfaceCount {
 pub struct Captured {
     /// Per interface, in the order they were given.
     pub interfaces: Vec<InterfaceCount>,
-    /// Size of the file.
+    /// Size of the file, or of all its parts.
     pub bytes: u64,
+    /// Files written one after the other; 0 without rotation.
+    pub parts: u32,
     /// What [`Capture::take_ended`] was not asked for any more.
     pub ended: Vec<(String, String)>,
 }
@@ -120,8 +125,31 @@ struct State {
     bytes: AtomicU64,
     packets: AtomicU64,
     failed: AtomicBool,
+    /// Per interface, what the kernel counted so far.
+    counts: Vec<Counts>,
     /// Interfaces that came to an end early: which, and why.
     ended: Mutex<Vec<(String, String)>>,
+}
+
+/// What the kernel counted on an interface; see [`reader::Outcome`].
+#[derive(Debug, Default)]
+struct Counts {
+    received: AtomicU64,
+    dropped: AtomicU64,
+    interface_dropped: AtomicU64,
+}
+
+impl Counts {
+    fn store(&self, [received, dropped, interface_dropped]: [u64; 3]) {
+        self.received.store(received, Ordering::Relaxed);
+        self.dropped.store(dropped, Ordering::Relaxed);
+        self.interface_dropped.store(interface_dropped, Ordering::Relaxed);
+    }
+
+    fn load(&self) -> [u64; 3] {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        [load(&self.received), load(&self.dropped), load(&self.interface_dropped)]
+    }
 }
 
 /// Interfaces opened, and buffering, but not read yet.
@@ -162,19 +190,20 @@ pub struct Capture {
 }
 
 impl Opened {
-    /// Starts reading the interfaces and writing `file`. Drops are counted in `losses` as they
+    /// Starts reading the interfaces and writing `files`. Drops are counted in `losses` as they
     /// happen.
     ///
     /// # Errors
     /// The file can't be begun, or no thread is to be had.
     pub fn start(
         self,
-        file: PartialFile,
+        files: FirstPackets,
         host: &Host,
         losses: &Arc<Losses>,
     ) -> Result<Capture, CaptureError> {
-        let file = PacketFile::begin(file, host, self.descriptions)?;
-        let state = Arc::new(State::default());
+        let counts = self.devices.iter().map(|_| Counts::default()).collect();
+        let state = Arc::new(State { counts, ..State::default() });
+        let file = PacketFile::begin(files, host, self.descriptions)?;
         let (chunks, receiver) = sync_channel(MAX_QUEUE);
         let mut readers = vec![];
         let labels = self.devices.iter().map(|device| device.source.label.clone()).collect();
@@ -248,7 +277,7 @@ impl Capture {
         let outcomes: Vec<reader::Outcome> = self.readers.into_iter().map(join).collect();
         let writer = self.writer.join();
         let file = writer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let bytes = file.finish(&outcomes)?;
+        let (bytes, parts) = file.finish(&outcomes)?;
         let interfaces = self
             .labels
             .into_iter()
@@ -262,7 +291,7 @@ impl Capture {
             })
             .collect();
         let ended = take_ended(&self.state);
-        Ok(Captured { interfaces, bytes, ended })
+        Ok(Captured { interfaces, bytes, parts, ended })
     }
 }
 

@@ -16,7 +16,10 @@ Examples:
                                                      packets only, their first 128 bytes
   ebpfrec --packets t.pcapng -i container:web        inside a container's network
   ebpfrec --list-interfaces                          every interface, and whose it is
+  ebpfrec --events ev.parquet --rotate-time 1h --keep 24
+                                                     for days: a file an hour, the last 24 of them
   ebpfrec check                                      what this kernel can give
+  ebpfrec recover ev.parquet                         after a crash: what was recorded until then
 
 Afterwards, on any machine: ebpfjoin t.pcapng ev.parquet -o enriched.pcapng";
 
@@ -50,12 +53,29 @@ pub enum Command {
     /// Loads and attaches everything a recording would, reports, and detaches it again. Exits with
     /// 1 if a hook is missing that no recording can do without.
     Check(CheckArgs),
+    /// Finish the files of a recording that was killed
+    ///
+    /// Turns what was written until about a second before into the files the recording would have
+    /// left, under the names they would have had, and says what is in them. A recording that still
+    /// runs is left alone, and so is a file that has the name already.
+    Recover(RecoverArgs),
 }
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `recover`.
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// What was given to --events or --packets, or a folder with such files
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Print JSON, an object a line
     #[arg(long)]
     pub json: bool,
 }

@@ -19,6 +19,13 @@ use crate::{
 pub enum Config {
     /// Record.
     Record(RecordConfig),
+    /// Finish what a killed recording left.
+    Recover {
+        /// Where it was.
+        path: PathBuf,
+        /// As JSON.
+        json: bool,
+    },
     /// Show what the kernel can give.
     Check {
         /// As JSON.
@@ -85,6 +92,7 @@ impl Config {
             None if cli.record.list_interfaces => {
                 Ok(Self::ListInterfaces { json: cli.record.json })
             }
+            Some(Command::Recover(args)) => Ok(Self::Recover { path: args.path, json: args.json }),
             None => Ok(Self::Record(RecordConfig::new(cli.record)?)),
         }
     }
@@ -140,7 +148,7 @@ mod tests {
         let cli = Cli::try_parse_from([&["ebpfrec"], args].concat()).expect("arguments");
         match Config::new(cli)? {
             Config::Record(config) => Ok(config),
-            Config::Check { .. } | Config::ListInterfaces { .. } => panic!("not a recording"),
+            other => panic!("not a recording: {other:?}"),
         }
     }
 

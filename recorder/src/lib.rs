@@ -18,6 +18,7 @@
 //! - [`batch`], [`parquet`], [`journal`]: rows to the event file
 //! - [`capture`]: packets to the packet file
 //! - [`output`], [`rotate`]: files that get their name when they are whole, one after the other
+//! - [`recover`]: what a recording left that was cut off
 //! - [`loss`], [`summary`], [`status`]: what was lost, and what the user sees
 //! - [`host`], [`text`]: small things
 
@@ -45,6 +46,7 @@ pub mod parquet;
 pub mod peers;
 pub mod process;
 pub mod procfs;
+pub mod recover;
 pub mod rotate;
 pub mod row;
 pub mod run;

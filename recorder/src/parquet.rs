@@ -58,7 +58,7 @@ pub struct Written {
     pub rows: u64,
     /// Size in bytes.
     pub bytes: u64,
-    /// Files written.
+    /// Files written one after the other; 0 without rotation.
     pub parts: u32,
 }
 

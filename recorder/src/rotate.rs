@@ -6,6 +6,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs, io,
     path::{Path, PathBuf},
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -124,6 +125,46 @@ impl Series {
             }
         }
         Ok(())
+    }
+}
+
+/// Gives parts their names, one after the other, in a thread: waiting for the disk can take long,
+/// and meanwhile more keeps coming.
+#[derive(Debug)]
+pub struct Finisher<T, E>(Option<JoinHandle<Result<T, E>>>);
+
+impl<T, E> Default for Finisher<T, E> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Send + 'static, E: From<io::Error> + Send + 'static> Finisher<T, E> {
+    /// Does `work`, once what was to be done before is done; returns what came of that.
+    ///
+    /// # Errors
+    /// That of the work before, or no thread is to be had.
+    pub fn start(
+        &mut self,
+        work: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<Option<T>, E> {
+        let before = self.settle()?;
+        let thread = thread::Builder::new().name("finish-part".to_owned());
+        self.0 = Some(thread.spawn(work)?);
+        Ok(before)
+    }
+
+    /// Waits until there is nothing more to be done.
+    ///
+    /// # Errors
+    /// That of the work.
+    ///
+    /// # Panics
+    /// If the work did.
+    pub fn settle(&mut self) -> Result<Option<T>, E> {
+        let Some(thread) = self.0.take() else { return Ok(None) };
+        let done = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        done.map(Some)
     }
 }
 

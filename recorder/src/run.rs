@@ -3,6 +3,7 @@
 
 mod events;
 mod record;
+mod recover;
 mod stop;
 
 use std::{
@@ -50,6 +51,7 @@ pub fn main() -> Exit {
     let result = match config {
         Config::Check { json } => run_check(json),
         Config::ListInterfaces { json } => list_interfaces(json),
+        Config::Recover { path, json } => recover::run(&path, json),
         Config::Record(config) => record::run(&config),
     };
     result.unwrap_or_else(|error| {

@@ -32,6 +32,8 @@ pub struct EventsSummary {
     pub path: String,
     /// Its size.
     pub bytes: u64,
+    /// Files written one after the other, the sizes of all together; 0 without rotation.
+    pub parts: u32,
     /// Rows in it.
     pub rows: u64,
     /// Kind → rows; kinds without rows are left out.
@@ -45,6 +47,8 @@ pub struct PacketsSummary {
     pub path: String,
     /// Its size.
     pub bytes: u64,
+    /// Files written one after the other, the sizes of all together; 0 without rotation.
+    pub parts: u32,
     /// In the order they were given.
     pub interfaces: Vec<InterfaceSummary>,
 }
@@ -76,7 +80,7 @@ impl EventsSummary {
             .map(|(kind, count)| (kind, count.into()))
             .collect();
         let path = path.to_string_lossy().into_owned();
-        Self { path, bytes: written.bytes, rows: written.rows, by_kind }
+        Self { path, bytes: written.bytes, parts: written.parts, rows: written.rows, by_kind }
     }
 }
 
@@ -92,7 +96,8 @@ impl PacketsSummary {
             ended: interface.ended,
         });
         let path = path.to_string_lossy().into_owned();
-        Self { path, bytes: captured.bytes, interfaces: interfaces.collect() }
+        let interfaces = interfaces.collect();
+        Self { path, bytes: captured.bytes, parts: captured.parts, interfaces }
     }
 }
 
@@ -123,14 +128,15 @@ impl Summary {
         writeln!(out, "ebpfrec: recorded {:.1} s", self.elapsed_s)?;
         if let Some(events) = &self.events {
             let (path, size) = (Printable::text(&events.path), format_bytes(events.bytes));
-            writeln!(out, "  events   {path}  {} rows, {size}", group(events.rows))?;
+            let parts = in_parts(events.parts);
+            writeln!(out, "  events   {path}  {} rows, {size}{parts}", group(events.rows))?;
             for (kind, count) in &events.by_kind {
                 writeln!(out, "           {kind:<18} {:>12}", group(count.as_u64().unwrap_or(0)))?;
             }
         }
         if let Some(packets) = &self.packets {
             let (path, size) = (Printable::text(&packets.path), format_bytes(packets.bytes));
-            writeln!(out, "  packets  {path}  {size}")?;
+            writeln!(out, "  packets  {path}  {size}{}", in_parts(packets.parts))?;
             for interface in &packets.interfaces {
                 write!(
                     out,
@@ -156,6 +162,15 @@ impl Summary {
             .collect();
         let lost = if lost.is_empty() { "nothing".to_owned() } else { lost.join("; ") };
         writeln!(out, "  lost     {lost}")
+    }
+}
+
+/// In how many files something is, if it is in parts.
+fn in_parts(parts: u32) -> String {
+    match parts {
+        0 => String::new(),
+        1 => ", 1 part".to_owned(),
+        parts => format!(", {parts} parts"),
     }
 }
 
@@ -208,6 +223,7 @@ mod tests {
         let packets = PacketsSummary {
             path: "t\u{1b}.pcapng".to_owned(),
             bytes: 2048,
+            parts: 0,
             interfaces: vec![InterfaceSummary {
                 name: "lo".to_owned(),
                 packets: 1000,
@@ -218,13 +234,13 @@ mod tests {
         };
         let mut kinds = [0; Kind::ALL.len()];
         kinds[Kind::TcpConnect as usize] = 12;
-        let written = Written { rows: 12, bytes: 10, parts: 1 };
+        let written = Written { rows: 12, bytes: 10, parts: 3 };
         let events = EventsSummary::new(Path::new("ev.parquet"), written, &kinds);
         let elapsed = Duration::from_millis(1234);
         let clean = Summary::new(elapsed, true, Some(events), None, &losses);
         assert_eq!(
             clean.table(),
-            "ebpfrec: recorded 1.2 s\n  events   ev.parquet  12 rows, 10 B\n           \
+            "ebpfrec: recorded 1.2 s\n  events   ev.parquet  12 rows, 10 B, 3 parts\n           \
              tcp_connect                  12\n  lost     nothing\n"
         );
         losses.add(LossStage::Capture, 3);

@@ -83,6 +83,7 @@ pub struct Chain {
     end: u64,
     unreadable: u64,
     last_seq: Option<u64>,
+    last_ts: Option<i64>,
     meta: Option<FileMeta>,
     finished: bool,
 }
@@ -111,6 +112,7 @@ impl Chain {
                     if chain.segments.is_empty() {
                         chain.end = end;
                         chain.last_seq = found.last_seq;
+                        chain.last_ts = found.last_ts;
                         chain.meta = Some(found.meta?);
                     }
                     chain.rows += found.rows;
@@ -160,6 +162,12 @@ impl Chain {
         self.last_seq
     }
 
+    /// The highest `ts` of the last segment, nanoseconds since 1970.
+    #[must_use]
+    pub fn last_ts(&self) -> Option<i64> {
+        self.last_ts
+    }
+
     /// What the last segment says of the recording.
     #[must_use]
     pub fn meta(&self) -> Option<&FileMeta> {
@@ -177,6 +185,7 @@ struct FoundSegment {
     segment: Segment,
     rows: u64,
     last_seq: Option<u64>,
+    last_ts: Option<i64>,
     meta: Result<FileMeta, SchemaError>,
 }
 
@@ -212,9 +221,10 @@ fn read_segment(file: &mut (impl Read + Seek), end: u64) -> Result<Option<Found>
     if magic != *MAGIC {
         return Ok(None);
     }
-    let last_seq = last_seq(group);
+    let last_seq = highest(group, "seq").map(i64::cast_unsigned);
+    let last_ts = highest(group, "ts");
     let segment = Segment::new(at, &footer)?;
-    Ok(Some(Found::Segment(Box::new(FoundSegment { segment, rows, last_seq, meta }))))
+    Ok(Some(Found::Segment(Box::new(FoundSegment { segment, rows, last_seq, last_ts, meta }))))
 }
 
 fn read_at(file: &mut (impl Read + Seek), bytes: &mut [u8], at: u64) -> io::Result<()> {
@@ -231,10 +241,11 @@ fn data_length(group: &RowGroupMetaData) -> Option<u64> {
     ends.collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
-fn last_seq(group: &RowGroupMetaData) -> Option<u64> {
-    let column = group.columns().iter().find(|column| column.column_path().string() == "seq")?;
+/// The highest value of a column of 64 bits.
+fn highest(group: &RowGroupMetaData, name: &str) -> Option<i64> {
+    let column = group.columns().iter().find(|column| column.column_path().string() == name)?;
     match column.statistics()? {
-        Statistics::Int64(statistics) => statistics.max_opt().map(|seq| seq.cast_unsigned()),
+        Statistics::Int64(statistics) => statistics.max_opt().copied(),
         _ => None,
     }
 }

@@ -16,6 +16,7 @@ mod recording;
 #[path = "../support/rows.rs"]
 mod rows;
 
+mod crash;
 mod disk;
 mod errors;
 mod existing;
@@ -23,6 +24,7 @@ mod interfaces;
 mod life;
 mod packets;
 mod roles;
+mod rotate;
 mod targets;
 mod tcp;
 mod udp;
@@ -44,8 +46,11 @@ fn main() -> ExitCode {
         interfaces::ALL,
         targets::ALL,
         disk::ALL,
+        crash::ALL,
+        rotate::ALL,
         errors::LIVE,
     ]
     .concat();
-    live::run(EBPFREC, errors::ALWAYS, &live)
+    let always = [errors::ALWAYS, crash::ALWAYS].concat();
+    live::run(EBPFREC, &always, &live)
 }

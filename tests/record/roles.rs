@@ -8,11 +8,18 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::process::CommandExt as _,
     },
+    path::Path,
     process::{Command, ExitCode, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
+use recorder::{
+    parquet::{EventFile, FirstPart},
+    rotate::{Rotation, Series},
+};
+use schema::{Event, batch::BatchBuilder, meta::FileMeta};
 
 use super::program::{PATIENCE, PLAY};
 
@@ -143,6 +150,11 @@ fn perform(args: &[&str]) -> Result<()> {
             let tid = thread.spawn(connect)?.join().ok().context("it panicked")??;
             println!("tid {}", tid.as_raw_nonzero());
         }
+        // Connects to itself again and again until it is let go, and then says of every connection
+        // when it was made, between which two moments of CLOCK_BOOTTIME, and from which port.
+        ["tcp-storm"] => return storm(),
+        // Writes rows as fast as the disk takes them, and says which it has handed over.
+        ["event-file", path, part_bytes] => return write_rows(path.as_ref(), part_bytes.parse()?),
         _ => bail!("no such role"),
     }
     wait_to_be_let_go()
@@ -176,5 +188,64 @@ fn say_start() -> Result<()> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let (_, fields) = stat.rsplit_once(')').context("no name")?;
     println!("start {}", fields.split_whitespace().nth(19).context("no start time")?);
+    Ok(())
+}
+
+/// Connections of a storm at most: some twenty seconds of it.
+const MAX_STORM: usize = 100_000;
+
+fn storm() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let addr = listener.local_addr()?;
+    println!("listening {addr}");
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            drop(stream);
+        }
+    });
+    let let_go = std::thread::spawn(wait_to_be_let_go);
+    let mut log = vec![];
+    while !let_go.is_finished() && log.len() < MAX_STORM {
+        let before = recorder::clock::boot_ns();
+        let stream = TcpStream::connect(addr)?;
+        log.push((before, recorder::clock::boot_ns(), stream.local_addr()?.port()));
+        if log.len().is_multiple_of(8) {
+            // Some thousand connections a second, however fast the machine.
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    for (before, after, port) in log {
+        println!("connection {before} {after} {port}");
+    }
+    Ok(())
+}
+
+/// Rows of a batch of `event-file`.
+pub(crate) const BATCH_ROWS: u64 = 500;
+
+fn write_rows(path: &Path, part_bytes: u64) -> Result<()> {
+    let rotation = Rotation { size: (part_bytes > 0).then_some(part_bytes), ..Rotation::default() };
+    let first = FirstPart::create(Series::new(path, rotation)?)?;
+    let meta = FileMeta { host: "h".to_owned(), recording: "r".to_owned(), ..FileMeta::default() };
+    let mut file = EventFile::start(first, meta, None, Arc::default())?;
+    let mut builder = BatchBuilder::default();
+    for batch in 0..100_000 {
+        for seq in batch * BATCH_ROWS..(batch + 1) * BATCH_ROWS {
+            let (comm, now) = (format!("worker-{}", seq % 97), recorder::clock::boot_ns());
+            builder.append(&Event {
+                ts: now.cast_signed(),
+                boot_ns: now,
+                seq,
+                kind: "tcp_connect",
+                comm: Some(&comm),
+                local_port: u16::try_from(seq % 50_000).ok(),
+                socket_cookie: Some(seq.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+                ..Event::default()
+            });
+        }
+        file.send_last(builder.finish());
+        println!("sent {}", (batch + 1) * BATCH_ROWS);
+        file.cut_if_due(recorder::clock::Sample::now());
+    }
     Ok(())
 }

@@ -55,14 +55,28 @@ impl Program {
             .with_context(|| format!("expected `{key} …`, the program said `{}`", line.trim_end()))
     }
 
-    /// Lets the program go on, and waits for its good end.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    /// Lets the program go on, and returns what it says until its good end.
+    pub(crate) fn rest(mut self) -> Result<Vec<String>> {
         drop(self.stdin.take());
         let mut rest = String::new();
         self.lines.read_to_string(&mut rest)?;
         let status = self.child.wait()?;
         ensure!(status.success(), "a program failed: {status}; it said `{rest}`");
-        Ok(())
+        Ok(rest.lines().map(str::to_owned).collect())
+    }
+
+    /// Kills the program, and returns what it had said.
+    pub(crate) fn kill(mut self) -> Result<Vec<String>> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest)?;
+        Ok(rest.lines().map(str::to_owned).collect())
+    }
+
+    /// Lets the program go on, and waits for its good end.
+    pub(crate) fn finish(self) -> Result<()> {
+        self.rest().map(|_| ())
     }
 }
 

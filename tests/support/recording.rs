@@ -116,14 +116,33 @@ impl Finished {
 
     /// Metadata and rows of the event file `name`, in file order.
     pub(crate) fn events(&self, name: &str) -> Result<(FileMeta, Vec<EventRow>)> {
-        let file = EventFile::open(File::open(self.path(name))?)?;
-        let meta = file.meta().clone();
-        let mut rows = vec![];
-        for batch in file.batches(&[])? {
-            let batch = batch?;
-            let columns = batch.columns()?;
-            rows.extend((0..batch.len()).map(|row| EventRow::new(&columns.event(row))));
-        }
-        Ok((meta, rows))
+        read_events(&self.path(name))
     }
+
+    /// Names of the files that are there, in order.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        names(self.folder.path())
+    }
+}
+
+/// Names of the files in a folder, in order.
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(folder)?;
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let mut names = names.collect::<Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// Metadata and rows of an event file, in file order.
+pub(crate) fn read_events(path: &Path) -> Result<(FileMeta, Vec<EventRow>)> {
+    let file = EventFile::open(File::open(path)?)?;
+    let meta = file.meta().clone();
+    let mut rows = vec![];
+    for batch in file.batches(&[])? {
+        let batch = batch?;
+        let columns = batch.columns()?;
+        rows.extend((0..batch.len()).map(|row| EventRow::new(&columns.event(row))));
+    }
+    Ok((meta, rows))
 }

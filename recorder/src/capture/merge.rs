@@ -18,7 +18,10 @@ use super::{
     file::PacketFile,
     reader::{Chunk, Packet},
 };
-use crate::{loss::Losses, output::Room};
+use crate::{
+    loss::Losses,
+    output::{OutputError, Room},
+};
 
 /// How long packets wait for earlier ones of other interfaces.
 const HOLD: Duration = Duration::from_millis(2 * BLOCK_TIMEOUT_MS as u64);
@@ -36,47 +39,55 @@ pub(super) fn write_all(
     let mut full = false;
     loop {
         let now = Instant::now();
-        let open = match merge.next_release(now) {
-            Some(wait) => match chunks.recv_timeout(wait) {
-                Ok(chunk) => {
-                    merge.push(chunk);
-                    true
-                }
-                Err(RecvTimeoutError::Timeout) => true,
-                Err(RecvTimeoutError::Disconnected) => false,
-            },
-            None => match chunks.recv() {
-                Ok(chunk) => {
-                    merge.push(chunk);
-                    true
-                }
-                Err(_) => false,
-            },
+        let wait = [merge.next_release(now), file.next_flush(now)].into_iter().flatten().min();
+        let received = match wait {
+            Some(wait) => chunks.recv_timeout(wait),
+            None => chunks.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
+        let open = !matches!(received, Err(RecvTimeoutError::Disconnected));
+        if let Ok(chunk) = received {
+            merge.push(chunk);
+        }
         let now = Instant::now();
-        if !full
-            && file.make_room(merge.held).map_err(|source| CaptureError::Write { source })?
-                == Room::Full
-        {
-            full = true;
+        let outcome = write_due(&mut file, &mut merge, (now, !open), &mut full, state, losses);
+        if full || outcome.is_err() {
             state.failed.store(true, Ordering::Relaxed);
         }
-        while let Some((interface, packet, data)) = merge.pop(now, !open) {
-            if full {
-                count_lost(losses, LossStage::Disk, 1);
-            } else {
-                let written = file.write(interface, packet, data);
-                if let Err(source) = written {
-                    state.failed.store(true, Ordering::Relaxed);
-                    return Err(CaptureError::Write { source });
-                }
-            }
-        }
+        outcome?;
         state.bytes.store(file.bytes(), Ordering::Relaxed);
         if !open {
             return Ok(file);
         }
     }
+}
+
+/// Writes the packets that nothing earlier can come before any more.
+fn write_due(
+    file: &mut PacketFile,
+    merge: &mut Merge,
+    (now, all): (Instant, bool),
+    full: &mut bool,
+    state: &State,
+    losses: &Losses,
+) -> Result<(), CaptureError> {
+    *full = *full || file.make_room(merge.held)? == Room::Full;
+    while let Some((interface, packet, data)) = merge.pop(now, all) {
+        if !*full && file.is_part_over() {
+            match file.next_part(&state.counts) {
+                // A new file has room of its own to be made.
+                Ok(()) => {}
+                Err(CaptureError::Output(OutputError::Full { .. })) => *full = true,
+                Err(error) => return Err(error),
+            }
+        }
+        if *full {
+            count_lost(losses, LossStage::Disk, 1);
+        } else {
+            file.write(interface, packet, data)?;
+        }
+    }
+    file.flush_if_due(now)?;
+    Ok(())
 }
 
 /// The chunks held, per interface.

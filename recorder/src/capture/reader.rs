@@ -244,6 +244,10 @@ impl Reader {
         self.outcome.received += rise[0];
         self.outcome.dropped += rise[1];
         self.outcome.interface_dropped += rise[2];
+        let Outcome { received, dropped, interface_dropped, .. } = self.outcome;
+        if let Some(counts) = self.state.counts.get(self.interface) {
+            counts.store([received, dropped, interface_dropped]);
+        }
         count_lost(&self.losses, LossStage::Capture, rise[1] + rise[2]);
     }
 }

@@ -1,10 +1,6 @@
 //! One event file, or one part of it, from its creation to its name; and how one follows another.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    thread::{self, JoinHandle},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use arrow_array::RecordBatch;
 use schema::{SchemaError, batch::EventWriter, meta::FileMeta, rows::EventBatch};
@@ -15,7 +11,7 @@ use crate::{
     journal::{self, Journal},
     loss::{Losses, STAGES, to_json},
     output::{OutputError, PartialFile, Reserve, Room},
-    rotate::Series,
+    rotate::{Finisher, Series},
 };
 
 /// Bytes set aside beyond what the writer holds, for the last row group's encoding to come out
@@ -144,11 +140,9 @@ impl Ending {
         let path = self.file.path().to_owned();
         let bytes = self.file.finish()?;
         self.journal.remove().map_err(|source| OutputError::Io { path, source })?;
-        Ok(Written { rows: self.rows, bytes, parts: 1 })
+        Ok(Written { rows: self.rows, bytes, parts: 0 })
     }
 }
-
-type Finishing = JoinHandle<Result<Written, EventFileError>>;
 
 /// All parts of a recording.
 #[derive(Debug)]
@@ -159,7 +153,7 @@ pub(super) struct Parts {
     packets: Option<PathBuf>,
     losses: Arc<Losses>,
     /// The part before, on its way to the disk.
-    finishing: Option<Finishing>,
+    finishing: Finisher<Written, EventFileError>,
     written: Written,
 }
 
@@ -174,7 +168,14 @@ impl Parts {
         let meta = FileMeta { part: series.part(), ..meta };
         let part = Part::begin((file, journal), meta, packets.as_ref(), [0; STAGES])?;
         let written = Written::default();
-        Ok(Self { series, part: Some(part), packets, losses, finishing: None, written })
+        Ok(Self {
+            series,
+            part: Some(part),
+            packets,
+            losses,
+            finishing: Finisher::default(),
+            written,
+        })
     }
 
     /// The part being written.
@@ -188,30 +189,23 @@ impl Parts {
         let (bytes, lost) = (part.bytes(), self.losses.all());
         let meta = FileMeta { start: rfc3339(now.wall_ns()), ..part.meta.clone() };
         let ending = part.end(now, true, &self.losses)?;
-        // Waiting for the disk can take long; meanwhile rows keep coming.
-        self.settle()?;
         let series = self.series.clone();
-        self.finishing =
-            Some(thread::Builder::new().name("event-part".to_owned()).spawn(move || {
-                let written = ending.finish()?;
-                series.prune()?;
-                Ok(written)
-            })?);
+        let before = self.finishing.start(move || {
+            let written = ending.finish()?;
+            series.prune()?;
+            Ok(written)
+        })?;
+        self.add(before);
         let files = create(&mut self.series)?;
         let meta = FileMeta { part: self.series.part(), ..meta };
         self.part = Some(Part::begin(files, meta, self.packets.as_ref(), lost)?);
         Ok(bytes)
     }
 
-    /// Waits for the part before.
-    fn settle(&mut self) -> Result<(), EventFileError> {
-        let Some(finishing) = self.finishing.take() else { return Ok(()) };
-        let done = finishing.join();
-        let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        self.written.rows += done.rows;
-        self.written.bytes += done.bytes;
-        self.written.parts += done.parts;
-        Ok(())
+    fn add(&mut self, part: Option<Written>) {
+        let Some(part) = part else { return };
+        self.written.rows += part.rows;
+        self.written.bytes += part.bytes;
     }
 
     /// Ends the last part.
@@ -220,13 +214,10 @@ impl Parts {
             Some(part) => Some(part.end(end, complete, &self.losses)?.finish()),
             None => None,
         };
-        self.settle()?;
-        if let Some(last) = last.transpose()? {
-            self.written.rows += last.rows;
-            self.written.bytes += last.bytes;
-            self.written.parts += last.parts;
-        }
+        let before = self.finishing.settle()?;
+        self.add(before);
+        self.add(last.transpose()?);
         self.series.prune()?;
-        Ok(self.written)
+        Ok(Written { parts: self.series.part(), ..self.written })
     }
 }

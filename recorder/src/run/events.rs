@@ -117,7 +117,9 @@ impl Events {
             recording: new_id(),
             ..FileMeta::default()
         };
-        let packets = config.packets.as_ref().map(|packets| packets.path.clone());
+        // `recover` may be called from another folder.
+        let packets = config.packets.as_ref().map(|packets| &packets.path);
+        let packets = packets.and_then(|path| std::path::absolute(path).ok());
         let file = EventFile::start(file, meta, packets, Arc::clone(&losses))?;
         let rows = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);

@@ -1,6 +1,7 @@
 //! A recording from start to end.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,13 +10,13 @@ use anyhow::Context as _;
 
 use super::{Exit, events::Events, print, report, say, stop::Stop};
 use crate::{
-    capture::{self, Capture},
+    capture::{self, Capture, FirstPackets},
     config::RecordConfig,
     host::Host,
     loss::Losses,
-    output::PartialFile,
     parquet::FirstPart,
-    rotate::Series,
+    recover::{RecoverError, recover},
+    rotate::{self, Series, State},
     status::{Figures, Status},
     summary::{EventsSummary, PacketsSummary, Summary},
     text::Printable,
@@ -40,10 +41,14 @@ pub(super) fn run(config: &RecordConfig) -> anyhow::Result<Exit> {
     let host = Host::this();
     let losses = Arc::new(Losses::default());
     // Whatever can be refused is tried before anything is attached.
-    let create = |path| FirstPart::create(Series::new(path, config.rotation)?);
-    let event_file = config.events.as_deref().map(create).transpose()?;
-    let packet_file =
-        config.packets.as_ref().map(|packets| PartialFile::create(&packets.path)).transpose()?;
+    let series = |path: &Path| {
+        recover_parts(path, config);
+        Series::new(path, config.rotation)
+    };
+    let event_file =
+        config.events.as_deref().map(|path| FirstPart::create(series(path)?)).transpose()?;
+    let packets = config.packets.as_ref().map(|packets| packets.path.as_path());
+    let packet_file = packets.map(|path| FirstPackets::create(series(path)?)).transpose()?;
     let mut stop = Stop::install().context("cannot listen for signals; try again")?;
     let opened =
         config.packets.as_ref().map(|packets| capture::open(packets, &host)).transpose()?;
@@ -74,6 +79,24 @@ pub(super) fn run(config: &RecordConfig) -> anyhow::Result<Exit> {
         print(&(json + "\n"))?;
     }
     Ok(if summary.complete { Exit::Success } else { Exit::Error })
+}
+
+/// Finishes the parts that an earlier recording to `path` left: the new one goes on behind them,
+/// and nobody may be there to do it.
+fn recover_parts(path: &Path, config: &RecordConfig) {
+    let parts =
+        if config.rotation.is_on() { rotate::list(path).unwrap_or_default() } else { vec![] };
+    for part in parts.iter().filter(|part| part.state == State::Partial) {
+        match recover(&part.path) {
+            Ok((recovered, _)) if !config.quiet => {
+                say(&format!("ebpfrec: recovered {}", recovered.line()));
+            }
+            // Of one that is being written, its lock tells soon.
+            Ok(_) | Err(RecoverError::Running { .. }) => {}
+            // It stays as it is, and is in nobody's way.
+            Err(error) => report(&error.into()),
+        }
+    }
 }
 
 fn say_ended((interface, reason): &(String, String)) {
