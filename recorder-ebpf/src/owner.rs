@@ -84,13 +84,19 @@ fn connect(ctx: &SockAddrContext, remote: Endpoint) {
 /// The last descriptor of a socket was closed.
 #[cgroup_sock(sock_release)]
 fn sock_release(ctx: SockContext) -> i32 {
-    // SAFETY: the context of this hook is the socket.
-    let Some(socket) = (unsafe { socket::get(ctx.as_ptr()) }) else {
+    let protocol = read!(ctx.sock, protocol);
+    if !is_watched(protocol) {
         return ALLOW;
-    };
+    }
     // SAFETY: the helper takes the context of this hook.
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
-    let protocol = read!(ctx.sock, protocol);
+    // SAFETY: the context of this hook is the socket.
+    let Some(socket) = (unsafe { socket::get(ctx.as_ptr()) }) else {
+        let mut record = new_record(RecordKind::OlderRelease as u8, protocol as u8, cookie);
+        Owner::current().write_to(&mut record);
+        emit(&record);
+        return ALLOW;
+    };
     if protocol == u32::from(PROTO_TCP) {
         // Who closes an accepted socket matters if nobody read from it, and if it is not who is
         // known already.

@@ -28,6 +28,15 @@ pub enum Decoded {
         /// The closer.
         closer: Owner,
     },
+    /// A process closed the last descriptor of a socket that is older than the hooks.
+    OlderRelease {
+        /// `CLOCK_BOOTTIME`, nanoseconds.
+        boot_ns: u64,
+        /// The kernel's id of the socket.
+        socket_cookie: u64,
+        /// The closer.
+        closer: Owner,
+    },
     /// A process read from a TCP socket, and is not the one known so far.
     Read {
         /// `CLOCK_BOOTTIME`, nanoseconds.
@@ -82,6 +91,10 @@ pub fn decode_record(record: &Record) -> Option<Decoded> {
         RecordKind::TcpRelease => {
             let socket_cookie = record.socket_cookie;
             return Some(Decoded::Release { boot_ns, socket_cookie, closer: owner(record)? });
+        }
+        RecordKind::OlderRelease => {
+            let socket_cookie = record.socket_cookie;
+            return Some(Decoded::OlderRelease { boot_ns, socket_cookie, closer: owner(record)? });
         }
         RecordKind::TcpRead => {
             return Some(Decoded::Read {

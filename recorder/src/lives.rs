@@ -18,6 +18,7 @@ const MAX_LIVES: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 /// What is remembered of a socket.
 #[derive(Clone, Debug)]
 struct Life {
+    proto: Proto,
     owner: Option<Owner>,
     process: Option<Arc<Process>>,
     local: Local,
@@ -54,10 +55,14 @@ impl Life {
         direction: Option<EventDirection>,
     ) -> Row {
         self.owner = Some(owner);
-        self.process.clone_from(&process);
+        self.process = process;
+        self.row(boot_ns, cookie, Kind::Owner, direction)
+    }
+
+    fn row(&self, boot_ns: u64, cookie: u64, kind: Kind, direction: Option<EventDirection>) -> Row {
         let row = SocketRow {
-            kind: Kind::Owner,
-            proto: Proto::TCP,
+            kind,
+            proto: self.proto,
             direction,
             local: self.local,
             remote: self.remote,
@@ -65,7 +70,7 @@ impl Life {
             socket_cookie: cookie,
             netns_cookie: self.netns_cookie,
             owner: self.owner,
-            process,
+            process: self.process.clone(),
             latency_us: None,
             counters: None,
             errno: None,
@@ -147,12 +152,37 @@ impl Lives {
         self.0.contains(&cookie)
     }
 
-    /// Remembers a socket that was there before the recording.
+    /// Remembers a socket that was there before the recording. Its holder will have read from it.
     pub fn insert_existing(&mut self, row: &SocketRow, accepted: bool) {
         self.put(row, row.remote);
         if let Some(life) = self.0.get_mut(&row.socket_cookie) {
             life.accepted = accepted;
+            life.read = row.owner.is_some();
         }
+    }
+
+    /// The last descriptor of a socket older than the hooks was closed. Returns the row that says
+    /// so, if the socket is known and was not closed before; who closes a socket that nobody was
+    /// known to hold is its owner.
+    pub fn release_existing(
+        &mut self,
+        boot_ns: u64,
+        cookie: u64,
+        closer: (Owner, Option<Arc<Process>>),
+    ) -> Option<Row> {
+        let life = self.0.get_mut(&cookie)?;
+        let kind = match life.proto {
+            Proto::UDP => Kind::UdpClose,
+            _ => Kind::TcpClose,
+        };
+        if std::mem::replace(&mut life.closed, true) {
+            return None;
+        }
+        if life.owner.is_none() {
+            (life.owner, life.process) = (Some(closer.0), closer.1);
+        }
+        let direction = life.accepted.then_some(EventDirection::In);
+        Some(life.row(boot_ns, cookie, kind, direction))
     }
 
     /// The row of an accepted socket was given its namespace and its listener's owner, who holds
@@ -178,6 +208,7 @@ impl Lives {
 
     fn put(&mut self, row: &SocketRow, remote: Option<Endpoint>) {
         let life = Life {
+            proto: row.proto,
             owner: row.owner,
             process: row.process.clone(),
             local: row.local,

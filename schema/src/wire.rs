@@ -92,6 +92,9 @@ pub enum RecordKind {
     /// A process reads from a TCP socket, and is not the one that did before, or, if none did, not
     /// the one known as its owner. `pid` and the rest are the reader's; no addresses.
     TcpRead = 130,
+    /// A process closed the last descriptor of a socket that is older than the hooks. `pid` and the
+    /// rest are the closer's; no addresses.
+    OlderRelease = 131,
 }
 
 impl RecordKind {
@@ -114,6 +117,7 @@ impl RecordKind {
             128 => Self::TcpRelease,
             129 => Self::SocketError,
             130 => Self::TcpRead,
+            131 => Self::OlderRelease,
             _ => return None,
         })
     }

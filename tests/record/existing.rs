@@ -20,6 +20,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("sockets_of_another_namespace_are_listed", namespace),
     ("what_is_accepted_from_an_older_listener_has_its_owner", accepted),
     ("an_older_listener_shared_by_a_family_is_its_fathers", shared),
+    ("the_end_of_an_older_socket_is_told", end),
     ("what_the_hooks_saw_is_not_listed_again", once),
 ];
 
@@ -106,8 +107,11 @@ fn accepted() -> Result<()> {
     let (_, rows) = recording.finish()?.events("ev.parquet")?;
     let accept = only(&rows, Kind::TcpAccept, server_pid)?;
     ensure!((accept.local, accept.remote) == (Some(listening), Some(local)), "{accept:#?}");
-    let close = only(&rows, Kind::TcpClose, server_pid)?;
-    ensure!(close.socket_cookie == accept.socket_cookie, "{close:#?}");
+    let close = rows
+        .iter()
+        .find(|row| row.kind == Kind::TcpClose && row.socket_cookie == accept.socket_cookie)
+        .context("the accepted socket was not closed")?;
+    ensure!(close.pid == Some(server_pid), "{close:#?}");
     Ok(())
 }
 
@@ -122,6 +126,32 @@ fn shared() -> Result<()> {
     master.finish()?;
     ensure!(listed(&rows, master_pid, None)?.local == Some(listening));
     ensure!(!rows.iter().any(|row| row.pid == Some(worker) && row.kind == Kind::Socket));
+    Ok(())
+}
+
+fn end() -> Result<()> {
+    let mut holder = Program::start(&["tcp-holder", "127.0.0.1:0"])?;
+    let listening: SocketAddr = holder.value("listening")?;
+    let local: SocketAddr = holder.value("local")?;
+    let mut bound = Program::start(&["udp-holder", &listening.to_string()])?;
+    let bound_to: SocketAddr = bound.value("local")?;
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let (pid, udp_pid) = (holder.pid(), bound.pid());
+    holder.finish()?;
+    bound.finish()?;
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    for remote in [None, Some(listening), Some(local)] {
+        let opened = listed(&rows, pid, remote)?;
+        let closed = rows
+            .iter()
+            .find(|row| row.kind == Kind::TcpClose && row.socket_cookie == opened.socket_cookie)
+            .with_context(|| format!("no end of the socket with {remote:?}"))?;
+        ensure!((closed.local, closed.remote) == (opened.local, remote), "{closed:#?}");
+        ensure!(closed.pid == Some(pid) && closed.direction == opened.direction, "{closed:#?}");
+        ensure!(closed.boot_ns >= opened.boot_ns, "{closed:#?}");
+    }
+    let closed = only(&rows, Kind::UdpClose, udp_pid)?;
+    ensure!((closed.local, closed.remote) == (Some(bound_to), Some(listening)), "{closed:#?}");
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 mod existing;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     num::NonZeroUsize,
     sync::Arc,
     time::{Duration, Instant},
@@ -31,7 +31,7 @@ use crate::{
     namespaces::own_namespace,
     peers::{Peers, key_of},
     process::Processes,
-    row::{Body, Local, Row, SocketRow},
+    row::{Body, Local, Owner, Row, SocketRow},
     sockets::{Answer, Query, Sockets},
 };
 
@@ -50,6 +50,8 @@ pub(super) struct Pipeline {
     listeners: Listeners,
     /// Whether the sockets that were there before are still being listed.
     listing: bool,
+    /// Of these, the ones that were closed before they were told, and when by whom.
+    closed_unlisted: HashMap<u64, (u64, Owner)>,
     peers: Peers,
     window: Window,
     batcher: Batcher,
@@ -77,6 +79,7 @@ impl Pipeline {
             lives: Lives::default(),
             listeners: Listeners::default(),
             listing: false,
+            closed_unlisted: HashMap::new(),
             peers: Peers::default(),
             window: Window::default(),
             batcher: Batcher::new(host, first),
@@ -170,6 +173,9 @@ impl Pipeline {
                 if let Some(row) = self.lives.release(boot_ns, socket_cookie, closer, process) {
                     self.window.push(row, None);
                 }
+            }
+            Decoded::OlderRelease { boot_ns, socket_cookie, closer } => {
+                self.on_older_release(boot_ns, socket_cookie, closer);
             }
             Decoded::Read { boot_ns, socket_cookie, reader, read_before } => {
                 if self.lives.knows(socket_cookie) {

@@ -1,14 +1,20 @@
 //! The sockets that were there before the hooks: listed once, told unless the hooks told already,
 //! and looked up when a listener among them accepts.
 
+use std::collections::HashMap;
+
 use schema::{EventDirection, Kind, kind::LossStage};
 
 use super::Pipeline;
 use crate::{
     hold::Wait,
-    row::{Body, Local, Row, SocketRow},
+    row::{Body, Local, Owner, Row, SocketRow},
     sockets::{Existing, Query},
 };
+
+/// Sockets remembered that were closed while the others are listed, which takes less than a second.
+/// One of those beyond stays open in the file.
+const MAX_CLOSED_UNLISTED: usize = 65_536;
 
 impl Pipeline {
     /// Asks for the sockets that were there before the hooks. To be called once those are attached:
@@ -46,11 +52,27 @@ impl Pipeline {
         };
         self.lives.insert_existing(&row, accepted);
         self.window.push(Row { boot_ns, body: Body::Socket(Box::new(row)) }, None);
+        if let Some((closed_ns, closer)) = self.closed_unlisted.remove(&socket.cookie) {
+            self.on_older_release(closed_ns.max(boot_ns), socket.cookie, closer);
+        }
+    }
+
+    /// The last descriptor of a socket older than the hooks was closed.
+    pub(super) fn on_older_release(&mut self, boot_ns: u64, cookie: u64, closer: Owner) {
+        if self.lives.knows(cookie) {
+            let process = self.processes.get(&closer);
+            if let Some(row) = self.lives.release_existing(boot_ns, cookie, (closer, process)) {
+                self.window.push(row, None);
+            }
+        } else if self.listing && self.closed_unlisted.len() < MAX_CLOSED_UNLISTED {
+            self.closed_unlisted.insert(cookie, (boot_ns, closer));
+        }
     }
 
     /// The snapshot is whole: connections accepted meanwhile get their listeners' owners.
     pub(super) fn on_snapshot(&mut self, left_out: u64) {
         self.listing = false;
+        self.closed_unlisted = HashMap::new();
         self.losses.add(LossStage::Sockets, left_out);
         let Self { window, listeners, processes, lives, .. } = self;
         window.complete(&Wait::Snapshot, |row| {
