@@ -32,7 +32,8 @@ pub use self::{
     target::{NoTarget, Place, Target},
 };
 use crate::{
-    config::PacketsConfig, host::Host, loss::Losses, output::OutputError, text::Printable,
+    config::PacketsConfig, host::Host, interfaces::Names, loss::Losses, output::OutputError,
+    text::Printable,
 };
 
 /// Chunks that may wait for the disk, each at most about a MiB. When they do, the kernel's buffers
@@ -158,12 +159,16 @@ pub struct Opened {
     descriptions: Vec<InterfaceDescriptionBlock<'static>>,
 }
 
-/// Opens every interface.
+/// Opens every interface. `names` is asked what containers are called, if that matters.
 ///
 /// # Errors
 /// [`CaptureError`]
-pub fn open(config: &PacketsConfig, host: &Host) -> Result<Opened, CaptureError> {
-    let world = place::survey(&config.targets);
+pub fn open(
+    config: &PacketsConfig,
+    host: &Host,
+    names: impl FnOnce() -> Names,
+) -> Result<Opened, CaptureError> {
+    let world = place::survey(&config.targets, names);
     let sources = place::resolve(&config.targets, &world)?;
     let buffer = buffer_bytes(sources.len());
     let open = |source: place::Source| {

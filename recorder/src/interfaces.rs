@@ -4,7 +4,7 @@
 //!
 //! - [`links`]: those of one namespace
 //! - [`Inventory`]: those of all
-//! - [`containers`]: which container uses which
+//! - [`containers`]: which container uses which; [`Names`]: what it is called
 //! - [`Watch`]: a thread that tells of every change
 //! - [`table`]: for people
 
@@ -12,6 +12,7 @@ mod changes;
 mod inhabited;
 mod inventory;
 mod link;
+mod names;
 mod naming;
 mod serves;
 pub mod table;
@@ -23,6 +24,7 @@ pub use self::{
     inhabited::{Inhabited, containers},
     inventory::{Inventory, Peer, Space},
     link::{Link, State, links, losses_of},
+    names::Names,
     naming::{
         LOOPBACK_INDEX, argument, describe_served, describe_space, option, short_id, space_argument,
     },

@@ -6,7 +6,7 @@ use std::{collections::HashSet, path::PathBuf};
 use super::target::{Place, Target};
 use crate::{
     interfaces::{
-        Inhabited, Inventory, LOOPBACK_INDEX, Link, Peer, Space, argument, containers,
+        Inhabited, Inventory, LOOPBACK_INDEX, Link, Names, Peer, Space, argument, containers,
         describe_served, describe_space, short_id, space_argument,
     },
     text::Printable,
@@ -143,8 +143,9 @@ pub(super) struct Inside {
     pub(super) pid: u32,
 }
 
-/// Looks at as much as the targets need: nothing but our own namespace, if they are all there.
-pub(super) fn survey(targets: &[Target]) -> World {
+/// Looks at as much as the targets need: nothing but our own namespace, if they are all there. Then
+/// nobody is asked for names either.
+pub(super) fn survey(targets: &[Target], names: impl FnOnce() -> Names) -> World {
     let own = Inventory::own();
     let plain = |target: &Target| match target {
         Target::Name(name) if name == ANY => true,
@@ -157,7 +158,8 @@ pub(super) fn survey(targets: &[Target]) -> World {
     if targets.iter().all(plain) {
         return World { inventory: own, containers: vec![], privileged: false };
     }
-    let (inventory, containers) = (Inventory::take(), containers());
+    let inventory = Inventory { names: names(), ..Inventory::take() };
+    let containers = containers(&inventory.names);
     let privileged = rustix::process::geteuid().is_root() || inventory.spaces.len() > 1;
     World { inventory, containers, privileged }
 }
@@ -339,9 +341,9 @@ impl World {
         let description = if space.is_own {
             let peer = found.and_then(|(_, peer)| *peer);
             let serves = self.inventory.served_by(space, peer);
-            serves.map(|serves| format!("to {}", describe_served(&serves)))
+            serves.map(|serves| format!("to {}", describe_served(&self.inventory.names, &serves)))
         } else {
-            Some(describe_space(space))
+            Some(describe_space(&self.inventory.names, space))
         };
         let inside = (!space.is_own).then(|| Inside {
             path: space.path.clone(),

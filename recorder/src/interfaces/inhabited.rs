@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fs, os::unix::fs::MetadataExt as _};
 
+use super::Names;
 use crate::{
     container::{Container, membership},
     namespaces::{path_of, processes},
@@ -26,7 +27,7 @@ pub struct Inhabited {
 
 /// Every container that has a process. Those of other users show with `CAP_SYS_PTRACE` only.
 #[must_use]
-pub fn containers() -> Vec<Inhabited> {
+pub fn containers(names: &Names) -> Vec<Inhabited> {
     let mut oldest: HashMap<String, (u64, Inhabited)> = HashMap::new();
     for pid in processes() {
         let Ok(process) = ProcDir::open(pid) else { continue };
@@ -40,7 +41,10 @@ pub fn containers() -> Vec<Inhabited> {
             continue;
         }
         let id = container.id.clone();
-        let inhabited = Inhabited { container, name: None, pod: None, netns: meta.ino() };
+        let name = names.container(&id).map(str::to_owned);
+        let pod = container.pod_uid.as_ref().and_then(|uid| names.pod(uid));
+        let pod = pod.map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
+        let inhabited = Inhabited { container, name, pod, netns: meta.ino() };
         oldest.insert(id, (stat.start_ticks, inhabited));
     }
     let mut all: Vec<_> = oldest.into_values().map(|(_, inhabited)| inhabited).collect();

@@ -10,6 +10,7 @@ use std::{
 use super::{
     Interface,
     link::{Link, links},
+    names::Names,
     serves::{Serves, whom},
 };
 use crate::namespaces::{Found, Namespace, current_cookie, find_all, own_namespace};
@@ -58,6 +59,8 @@ pub struct Inventory {
     pub spaces: Vec<Space>,
     /// Namespaces, and interfaces, that there was no room for.
     pub refused: u64,
+    /// What containers and pods are called, as far as anybody said.
+    pub names: Names,
 }
 
 impl Inventory {
@@ -74,7 +77,7 @@ impl Inventory {
             found.push(Found { inode: own, path: OWN_PATH.into(), name: None, pids: vec![] });
         }
         found.sort_by_key(|space| (Some(space.inode) != own, space.inode));
-        let mut out = Self { spaces: vec![], refused };
+        let mut out = Self { refused, ..Self::default() };
         let mut left = MAX_ENTRIES;
         // Where other ends are likely to be: in the namespaces where some were before.
         let mut order: Vec<usize> = (0..found.len()).collect();
@@ -122,7 +125,7 @@ impl Inventory {
             serves: None,
             links: links().unwrap_or_default().into_iter().map(with_peer).collect(),
         };
-        Self { spaces: vec![space], refused: 0 }
+        Self { spaces: vec![space], ..Self::default() }
     }
 
     /// The namespaces that are mounted under this name.

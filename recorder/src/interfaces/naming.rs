@@ -1,6 +1,6 @@
 //! What namespaces and interfaces are called when people are spoken to.
 
-use super::{Inventory, Link, Serves, Space};
+use super::{Inventory, Link, Names, Serves, Space};
 use crate::procfs::quote_cmdline;
 
 /// Digits of a container's id that are shown, as container tools do.
@@ -18,19 +18,25 @@ pub fn short_id(id: &str) -> &str {
 
 /// `container web`, `pod shop/web-0`: whom a namespace is there for. Untrusted text.
 #[must_use]
-pub fn describe_served(serves: &Serves) -> String {
+pub fn describe_served(names: &Names, serves: &Serves) -> String {
     match (&serves.container, &serves.pod_uid) {
-        (Some(container), _) => format!("container {}", short_id(&container.id)),
-        (None, Some(uid)) => format!("pod {uid}"),
+        (Some(container), _) => {
+            let name = names.container(&container.id);
+            format!("container {}", name.unwrap_or(short_id(&container.id)))
+        }
+        (None, Some(uid)) => match names.pod(uid) {
+            Some((namespace, name)) => format!("pod {namespace}/{name}"),
+            None => format!("pod {uid}"),
+        },
         (None, None) => String::new(),
     }
 }
 
 /// `container web`, `netns blue`, `netns 4026532177`: a namespace. Untrusted text.
 #[must_use]
-pub fn describe_space(space: &Space) -> String {
+pub fn describe_space(names: &Names, space: &Space) -> String {
     match (&space.serves, &space.name) {
-        (Some(serves), _) => describe_served(serves),
+        (Some(serves), _) => describe_served(names, serves),
         (None, Some(name)) => format!("netns {name}"),
         (None, None) => format!("netns {}", space.inode),
     }
@@ -41,10 +47,14 @@ pub fn describe_space(space: &Space) -> String {
 pub fn space_argument(inventory: &Inventory, space: &Space) -> String {
     let serves = space.serves.as_ref();
     if let Some(container) = serves.and_then(|serves| serves.container.as_ref()) {
-        return format!("container:{}", short_id(&container.id));
+        let name = inventory.names.only_container(&container.id);
+        return format!("container:{}", name.unwrap_or(short_id(&container.id)));
     }
     if let Some(uid) = serves.and_then(|serves| serves.pod_uid.as_ref()) {
-        return format!("pod:{uid}");
+        return match inventory.names.pod(uid) {
+            Some((namespace, name)) => format!("pod:{namespace}/{name}"),
+            None => format!("pod:{uid}"),
+        };
     }
     match &space.name {
         Some(name) if inventory.with_name(name).count() == 1 => format!("netns:{name}"),

@@ -18,7 +18,8 @@ pub fn list(inventory: &Inventory) -> String {
     let printable = |text: String| Printable::text(&text).to_string();
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     for (space, (link, peer)) in each(inventory) {
-        let place = if space.is_own { "here".to_owned() } else { describe_space(space) };
+        let place =
+            if space.is_own { "here".to_owned() } else { describe_space(&inventory.names, space) };
         let serves = inventory.served_by(space, *peer);
         let other_names = link.other_names.iter().map(|name| format!(" ({name})"));
         rows.push(
@@ -26,7 +27,7 @@ pub fn list(inventory: &Inventory) -> String {
                 place,
                 link.name.clone() + &other_names.collect::<String>(),
                 state(link).to_owned(),
-                serves.map_or("-".to_owned(), |serves| describe_served(&serves)),
+                serves.map_or("-".to_owned(), |serves| describe_served(&inventory.names, &serves)),
                 option(&argument(inventory, space, link)),
                 if link.addresses.is_empty() { "-".to_owned() } else { addresses(link).join(" ") },
             ]
@@ -58,6 +59,8 @@ pub fn list_json(inventory: &Inventory) -> Value {
     let object = |(space, (link, peer)): (&Space, &(Link, Option<Peer>))| {
         let serves = inventory.served_by(space, *peer);
         let container = serves.as_ref().and_then(|serves| serves.container.as_ref());
+        let pod_uid = serves.as_ref().and_then(|serves| serves.pod_uid.as_ref());
+        let pod = pod_uid.and_then(|uid| inventory.names.pod(uid));
         json!({
             "netns": space.inode,
             "netns_cookie": space.cookie,
@@ -74,7 +77,9 @@ pub fn list_json(inventory: &Inventory) -> Value {
             "peer_index": peer.map(|peer| peer.index),
             "container_id": container.map(|container| &container.id),
             "container_runtime": container.and_then(|container| container.runtime),
-            "pod_uid": serves.as_ref().and_then(|serves| serves.pod_uid.as_ref()),
+            "container_name": container.and_then(|of| inventory.names.container(&of.id)),
+            "pod": pod.map(|(namespace, name)| format!("{namespace}/{name}")),
+            "pod_uid": pod_uid,
             "capture": argument(inventory, space, link),
         })
     };
@@ -144,7 +149,8 @@ mod tests {
         };
         let hostile = space(3, Some("$(x)"), vec![link(2, "a\u{1b}[m", None), link(3, "b", None)]);
         let own = space(1, None, vec![link(7, "veth1", Some(to_web))]);
-        let inventory = Inventory { spaces: vec![own, web, hostile], refused: 0 };
+        let spaces = vec![own, web, hostile];
+        let mut inventory = Inventory { spaces, ..Inventory::default() };
         let want = "\
 NAMESPACE               INTERFACE  STATE  FOR                     CAPTURE WITH                  ADDRESSES
 here                    veth1      up     container 0123456789ab  -i veth1                      10.0.0.1
@@ -154,7 +160,12 @@ netns $(x)              a\\u{1b}[m  up     -                       -i 'netns:$(x
 netns $(x)              b          up     -                       -i 'netns:$(x)/b'             10.0.0.1
 ";
         assert_eq!(list(&inventory), want);
+        inventory.names.add_container("0123456789abcdef".repeat(4), "web".to_owned());
+        let named = list(&inventory);
+        assert!(named.contains(" container web  -i veth1 "), "{named}");
+        assert!(named.contains(" -i container:web/lo "), "{named}");
         let json = list_json(&inventory);
+        assert_eq!(json[0]["container_name"], "web");
         assert_eq!(json[0]["peer_netns"], 2);
         assert_eq!(json[0]["container_id"], json[2]["container_id"]);
         assert_eq!(json[3]["capture"], "netns:$(x)/a\u{1b}[m");

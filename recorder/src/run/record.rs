@@ -13,6 +13,7 @@ use crate::{
     capture::{self, Capture, FirstPackets},
     config::RecordConfig,
     host::Host,
+    interfaces::Names,
     loss::Losses,
     parquet::FirstPart,
     recover::{RecoverError, recover},
@@ -50,8 +51,11 @@ pub(super) fn run(config: &RecordConfig) -> anyhow::Result<Exit> {
     let packets = config.packets.as_ref().map(|packets| packets.path.as_path());
     let packet_file = packets.map(|path| FirstPackets::create(series(path)?)).transpose()?;
     let mut stop = Stop::install().context("cannot listen for signals; try again")?;
-    let opened =
-        config.packets.as_ref().map(|packets| capture::open(packets, &host)).transpose()?;
+    let opened = config
+        .packets
+        .as_ref()
+        .map(|packets| capture::open(packets, &host, Names::default))
+        .transpose()?;
     let events = event_file
         .map(|file| Events::start(file, &host, config, Arc::clone(&losses)))
         .transpose()?;

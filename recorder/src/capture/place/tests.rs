@@ -62,7 +62,7 @@ fn world() -> World {
                 space(4, Some("blue"), None, &["lo", "eth2"]),
                 space(5, Some("bare"), None, &["lo"]),
             ],
-            refused: 0,
+            ..Inventory::default()
         },
         containers: vec![inhabited(WEB, 2), inhabited(APP, 3), inhabited(HOST, 1)],
         privileged: true,
