@@ -1,6 +1,6 @@
 //! Rows to record batches: gives every row its number, its wall clock and its text.
 
-use std::{borrow::Cow, fmt::Write as _, num::NonZeroUsize, sync::Arc};
+use std::{borrow::Cow, fmt::Write as _, num::NonZeroUsize};
 
 use arrow_array::RecordBatch;
 use lru::LruCache;
@@ -12,7 +12,7 @@ use crate::{
     errno::errno_name,
     interfaces::Serves,
     process::{Process, Processes},
-    row::{Body, Owner, Row, SocketRow},
+    row::{Body, Owner, ProcessRow, Row, SocketRow},
     users::Users,
 };
 
@@ -122,6 +122,7 @@ impl Batcher {
             seq: self.seq,
             source: match &row.body {
                 Body::Socket(socket) if socket.kind != Kind::Socket => Source::Probe,
+                Body::Process(_) => Source::Probe,
                 Body::Socket(_) | Body::Interface(_) => Source::Snapshot,
                 Body::Clock(_) | Body::Lost(..) => Source::Recorder,
             }
@@ -130,6 +131,7 @@ impl Batcher {
         };
         match &row.body {
             Body::Socket(socket) => self.push_socket(socket, base, processes),
+            Body::Process(process) => self.push_process(process, base, processes),
             Body::Clock(offset_ns) => {
                 self.builder.append(&Event { mono_offset_ns: Some(*offset_ns), ..base });
             }
@@ -201,36 +203,25 @@ impl Batcher {
             self.builder.append(&event);
             return;
         };
+        let start = row.process.as_ref().and_then(|process| self.start_ts(process));
         let user = self.users.name(owner.uid);
-        let hook_name = String::from_utf8_lossy(owner.thread_name());
-        let event = Event {
-            pid: Some(owner.pid),
-            tid: Some(owner.tid),
-            uid: Some(owner.uid),
-            gid: Some(owner.gid),
-            user: user.as_deref(),
-            cgroup_id: known_id(owner.cgroup_id),
-            ..event
-        };
-        let start = row.process.as_ref().map(|process| self.start_ts(process));
-        match &row.process {
-            Some(process) => {
-                let event = with_process(event, process, owner, &hook_name, start);
-                self.builder.append(&with_membership(event, Some(&process.membership)));
-            }
-            None => {
-                let event = with_hook_name(event, owner, &hook_name);
-                let membership = processes.membership(owner.cgroup_id);
-                self.builder.append(&with_membership(event, membership));
-            }
-        }
+        let who = Who { owner, process: row.process.as_deref(), user: user.as_deref(), start };
+        who.append(event, processes, &mut self.builder);
+    }
+
+    fn push_process(&mut self, row: &ProcessRow, base: Event<'_>, processes: &mut Processes) {
+        let start = row.process.as_ref().and_then(|process| self.start_ts(process));
+        let user = self.users.name(row.owner.uid);
+        let process = row.process.as_deref();
+        let who = Who { owner: &row.owner, process, user: user.as_deref(), start };
+        who.append(base, processes, &mut self.builder);
     }
 
     /// Start of a process, nanoseconds since 1970.
-    fn start_ts(&self, process: &Process) -> i64 {
+    fn start_ts(&self, process: &Process) -> Option<i64> {
         let since_boot =
-            u128::from(process.start_ticks) * 1_000_000_000 / u128::from(self.ticks_per_second);
-        i64::try_from(since_boot).unwrap_or(i64::MAX).saturating_add(self.start_offset_ns)
+            u128::from(process.start_ticks?) * 1_000_000_000 / u128::from(self.ticks_per_second);
+        Some(i64::try_from(since_boot).unwrap_or(i64::MAX).saturating_add(self.start_offset_ns))
     }
 }
 
@@ -238,29 +229,66 @@ fn known_id(id: u64) -> Option<u64> {
     (id != 0).then_some(id)
 }
 
+/// A process, and what is looked up of it when its row is written.
+struct Who<'a> {
+    owner: &'a Owner,
+    process: Option<&'a Process>,
+    user: Option<&'a str>,
+    start: Option<i64>,
+}
+
+impl Who<'_> {
+    /// Adds `event`, told of this process.
+    fn append(&self, event: Event<'_>, processes: &mut Processes, builder: &mut BatchBuilder) {
+        let owner = self.owner;
+        let hook_name = String::from_utf8_lossy(owner.thread_name());
+        let event = Event {
+            pid: Some(owner.pid),
+            tid: Some(owner.tid),
+            uid: Some(owner.uid),
+            gid: Some(owner.gid),
+            user: self.user,
+            cgroup_id: known_id(owner.cgroup_id),
+            ..event
+        };
+        let event = match self.process {
+            Some(process) => with_process(event, process, owner, &hook_name, self.start),
+            None => with_hook_name(event, owner, &hook_name),
+        };
+        match self.process.and_then(|process| process.membership.as_deref()) {
+            Some(membership) => builder.append(&with_membership(event, Some(membership))),
+            None => {
+                let membership = processes.membership(owner.cgroup_id);
+                builder.append(&with_membership(event, membership));
+            }
+        }
+    }
+}
+
 fn with_process<'a>(
     event: Event<'a>,
-    process: &'a Arc<Process>,
+    process: &'a Process,
     owner: &Owner,
     hook_name: &'a str,
     start_ts: Option<i64>,
 ) -> Event<'a> {
     // The main thread's name is the process's, and the hook saw it at the very moment.
     let main = owner.tid == owner.pid && !hook_name.is_empty();
-    let comm = if main { hook_name } else { process.comm.as_str() };
-    let thread = (!hook_name.is_empty() && hook_name != comm).then_some(hook_name);
-    let parent = process.parent.as_ref();
+    let program = &*process.program;
+    let comm = if main { Some(hook_name) } else { program.comm() };
+    let thread = (!hook_name.is_empty() && Some(hook_name) != comm).then_some(hook_name);
+    let parent = process.parent.as_deref();
     Event {
-        comm: Some(comm),
+        comm,
         thread,
-        exe: process.exe.as_deref(),
-        cmdline: process.cmdline.as_deref(),
+        exe: program.exe(),
+        cmdline: program.cmdline(),
         start_ts,
         ppid: (process.ppid != 0).then_some(process.ppid),
         parent_uid: parent.map(|parent| parent.uid),
         parent_gid: parent.map(|parent| parent.gid),
-        parent_comm: parent.map(|parent| parent.comm.as_str()),
-        parent_exe: parent.and_then(|parent| parent.exe.as_deref()),
+        parent_comm: parent.and_then(|parent| parent.program.comm()),
+        parent_exe: parent.and_then(|parent| parent.program.exe()),
         ..event
     }
 }

@@ -22,7 +22,7 @@ pub use self::{
 const MAX_READ: usize = 64 << 10;
 
 /// Most bytes of a command line in the event file.
-const MAX_CMDLINE: usize = 4096;
+pub const MAX_CMDLINE: usize = 4096;
 
 /// The pid namespace every other one is in, as `/proc/PID/ns/pid` shows it (`PROC_PID_INIT_INO`).
 const INITIAL_PID_NAMESPACE: &[u8] = b"pid:[4026531836]";

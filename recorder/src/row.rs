@@ -21,6 +21,8 @@ pub struct Row {
 pub enum Body {
     /// Something happened to a socket.
     Socket(Box<SocketRow>),
+    /// A process began to run a program, or ended.
+    Process(Box<ProcessRow>),
     /// The offset of the wall clock at this time, nanoseconds.
     Clock(i64),
     /// So many things were lost at a stage in the last second.
@@ -35,6 +37,7 @@ impl Body {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Socket(row) => row.kind,
+            Self::Process(row) => row.kind,
             Self::Clock(_) => Kind::Clock,
             Self::Lost(..) => Kind::Lost,
             Self::Interface(_) => Kind::Interface,
@@ -83,6 +86,17 @@ impl SocketRow {
         let whole = self.local.is_whole() && !remote.is_unspecified() && remote.port() != 0;
         whole.then(|| FiveTuple::new(self.proto, local, remote))
     }
+}
+
+/// Something that happened to a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessRow {
+    /// What happened: [`Kind::Exec`] or [`Kind::Exit`].
+    pub kind: Kind,
+    /// The process, as the hook saw it.
+    pub owner: Owner,
+    /// What else is known of it.
+    pub process: Option<Arc<Process>>,
 }
 
 /// This end of a socket, as far as it is known.

@@ -1,6 +1,6 @@
 //! Rows, and what a reader of the file sees of them.
 
-use std::fs::File;
+use std::{fs::File, sync::Arc};
 
 use schema::{
     Endpoint, EventDirection, Proto,
@@ -13,7 +13,7 @@ use schema::{
 use super::*;
 use crate::{
     interfaces::{Interface, Peer, Serves},
-    process::Parent,
+    process::{Parent, Program},
     row::{Counters, Local},
 };
 
@@ -81,13 +81,17 @@ fn a_process_that_is_gone_leaves_what_the_hook_saw() {
 fn a_process_is_written_with_its_father_and_container() {
     let id = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     let process = Process {
-        comm: "nginx".to_owned(),
-        start_ticks: 250,
-        exe: Some("/usr/sbin/nginx".to_owned()),
-        cmdline: None,
+        program: Arc::new(Program::told("nginx", Some("/usr/sbin/nginx"), None)),
+        start_ticks: Some(250),
         ppid: 1,
-        parent: Some(Parent { uid: 0, gid: 0, comm: "init".to_owned(), exe: None }),
-        membership: crate::container::membership(format!("0::/docker/{id}\n").as_bytes()),
+        parent: Some(Arc::new(Parent {
+            uid: 0,
+            gid: 0,
+            program: Arc::new(Program::told("init", None, None)),
+        })),
+        membership: Some(Arc::new(crate::container::membership(
+            format!("0::/docker/{id}\n").as_bytes(),
+        ))),
     };
     let counters = Counters {
         bytes_sent: 1,

@@ -130,6 +130,9 @@ impl Events {
             say("ebpfrec: running in a pid namespace of its own: events name processes by number \
                  only; run on the host to get names\n");
         }
+        if probes.tell_processes() {
+            pipeline.trust_process_records();
+        }
         pipeline.list_existing();
         let (ready, looked) = sync_channel(1);
         let worker = Loop {
@@ -306,7 +309,11 @@ impl Loop {
         }
         if let Ok(drops) = self.probes.drops() {
             let [ring, peers, owners] = &mut self.seen;
-            self.losses.add(LossStage::Ring, ring.by(drops.ring));
+            let lost = ring.by(drops.ring);
+            if lost > 0 {
+                self.pipeline.distrust_processes();
+            }
+            self.losses.add(LossStage::Ring, lost);
             self.losses.add(LossStage::Sockets, peers.by(drops.peers) + owners.by(drops.owners));
         }
         let totals = self.losses.all();

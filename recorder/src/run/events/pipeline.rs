@@ -22,7 +22,7 @@ use super::standing::Standing;
 use crate::{
     batch::Batcher,
     clock::{Pace, Sample, boot_ns},
-    decode::{Decoded, decode_process, decode_record},
+    decode::{Decoded, ProcessEvent, decode_process, decode_record},
     hold::{ERROR_WAIT_NS, Wait, Window},
     interfaces::Watch,
     listeners::Listeners,
@@ -31,7 +31,7 @@ use crate::{
     namespaces::own_namespace,
     peers::{Peers, key_of},
     process::Processes,
-    row::{Body, Local, Owner, Row, SocketRow},
+    row::{Body, Local, Owner, ProcessRow, Row, SocketRow},
     sockets::{Answer, Query, Sockets},
 };
 
@@ -101,6 +101,16 @@ impl Pipeline {
     /// Whether processes can be looked up.
     pub(super) fn sees_processes(&self) -> bool {
         self.processes.usable()
+    }
+
+    /// From now on records tell of every new process and every new program.
+    pub(super) fn trust_process_records(&mut self) {
+        self.processes.trust_events();
+    }
+
+    /// Some records were lost, of which some may have told of processes.
+    pub(super) fn distrust_processes(&mut self) {
+        self.processes.distrust();
     }
 
     /// Writes what a reader of the part that begins here must know from before: the clock, and the
@@ -196,7 +206,17 @@ impl Pipeline {
             self.losses.add(LossStage::Ring, 1);
             return;
         };
-        drop(event);
+        let (kind, boot_ns, owner) = match event {
+            ProcessEvent::Fork { .. } => {
+                self.processes.note(&event);
+                return;
+            }
+            ProcessEvent::Exec { boot_ns, owner, .. } => (Kind::Exec, boot_ns, owner),
+            ProcessEvent::Exit { boot_ns, owner } => (Kind::Exit, boot_ns, owner),
+        };
+        let process = self.processes.note(&event);
+        let body = Body::Process(Box::new(ProcessRow { kind, owner, process }));
+        self.window.push(Row { boot_ns, body }, None);
     }
 
     fn on_row(&mut self, row: Row, record: &Record) -> Option<u64> {
