@@ -24,7 +24,7 @@ struct Life {
     local: Local,
     remote: Option<Endpoint>,
     netns_cookie: u64,
-    accepted: bool,
+    direction: Option<EventDirection>,
     /// Somebody was reported to read from it.
     read: bool,
     closed: bool,
@@ -41,6 +41,11 @@ impl Default for Lives {
 }
 
 impl Life {
+    /// A TCP connection that somebody else opened.
+    fn is_accepted(&self) -> bool {
+        self.proto == Proto::TCP && self.direction == Some(EventDirection::In)
+    }
+
     fn is_of(&self, owner: Owner) -> bool {
         self.owner.is_some_and(|known| known.pid == owner.pid)
     }
@@ -118,7 +123,7 @@ impl Lives {
         process: Option<Arc<Process>>,
     ) -> Option<Row> {
         let life = self.0.get_mut(&cookie)?;
-        if !life.accepted || life.read || life.is_of(closer) {
+        if !life.is_accepted() || life.read || life.is_of(closer) {
             return None;
         }
         Some(life.hand_to(boot_ns, cookie, closer, process, Some(EventDirection::In)))
@@ -137,7 +142,7 @@ impl Lives {
         process: Option<Arc<Process>>,
     ) -> Option<Row> {
         let life = self.0.get_mut(&cookie)?;
-        let first = life.accepted && !life.read && !read_before;
+        let first = life.is_accepted() && !life.read && !read_before;
         life.read = true;
         if life.closed || life.is_of(reader) {
             return None;
@@ -153,10 +158,9 @@ impl Lives {
     }
 
     /// Remembers a socket that was there before the recording. Its holder will have read from it.
-    pub fn insert_existing(&mut self, row: &SocketRow, accepted: bool) {
+    pub fn insert_existing(&mut self, row: &SocketRow) {
         self.put(row, row.remote);
         if let Some(life) = self.0.get_mut(&row.socket_cookie) {
-            life.accepted = accepted;
             life.read = row.owner.is_some();
         }
     }
@@ -181,8 +185,17 @@ impl Lives {
         if life.owner.is_none() {
             (life.owner, life.process) = (Some(closer.0), closer.1);
         }
-        let direction = life.accepted.then_some(EventDirection::In);
-        Some(life.row(boot_ns, cookie, kind, direction))
+        Some(life.row(boot_ns, cookie, kind, life.direction))
+    }
+
+    /// What is known of an open socket's process and direction, for the row that tells of it again.
+    /// `None` if the socket is unknown.
+    pub fn describe(&mut self, row: &mut SocketRow) -> Option<()> {
+        let life = self.0.get(&row.socket_cookie)?;
+        row.direction = life.direction.filter(|_| row.remote.is_some());
+        row.owner = life.owner;
+        row.process.clone_from(&life.process);
+        Some(())
     }
 
     /// The row of an accepted socket was given its namespace and its listener's owner, who holds
@@ -214,7 +227,7 @@ impl Lives {
             local: row.local,
             remote,
             netns_cookie: row.netns_cookie,
-            accepted: row.kind == Kind::TcpAccept,
+            direction: row.direction,
             read: false,
             closed: false,
         };
@@ -224,7 +237,7 @@ impl Lives {
     fn refine(&mut self, row: &mut SocketRow) {
         let Some(life) = self.0.get_mut(&row.socket_cookie) else { return };
         life.closed |= row.kind == Kind::TcpClose;
-        if (life.accepted || life.read) && life.owner.is_some() {
+        if (life.is_accepted() || life.read) && life.owner.is_some() {
             row.owner = life.owner;
             row.process.clone_from(&life.process);
         }
@@ -264,7 +277,7 @@ mod tests {
         SocketRow {
             kind,
             proto: Proto::TCP,
-            direction: None,
+            direction: (kind == Kind::TcpAccept).then_some(EventDirection::In),
             local,
             remote: remote.map(end),
             v6only: None,

@@ -1,6 +1,12 @@
 //! Files that follow one another: each is whole, nothing is lost or doubled between them.
 
-use std::{fs, net::UdpSocket, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    net::{SocketAddr, UdpSocket},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use pcap_file::pcapng::{Block, PcapNgReader};
@@ -10,6 +16,7 @@ use schema::{Kind, meta::FileMeta};
 use super::{
     EBPFREC,
     live::Scenario,
+    program::Program,
     recording::{Recording, names, read_events},
     rows::EventRow,
 };
@@ -18,6 +25,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("parts_by_size_hold_every_row_once", by_size),
     ("parts_by_time_can_be_read_while_recording", by_time),
     ("only_as_many_parts_stay_as_asked_for", keep),
+    ("every_part_tells_of_the_sockets_that_are_open", open_sockets),
     ("packets_are_cut_between_two_packets", packets),
     ("a_recording_goes_on_behind_parts_that_a_crash_left", after_a_crash),
     ("parts_have_one_recording_at_a_time", second),
@@ -126,6 +134,44 @@ fn keep() -> Result<()> {
     ensure!(first.0.part + 1 == second.0.part && first.0.part >= 4, "{names:?}");
     ensure!(first.1.last().map(|row| row.seq + 1) == second.1.first().map(|row| row.seq));
     Ok(())
+}
+
+fn open_sockets() -> Result<()> {
+    let older = Program::start(&["tcp-holder", "127.0.0.1:0"])?;
+    let args = ["--events", "ev.parquet", "--rotate-time", "700ms"];
+    let recording = Recording::start(EBPFREC, &args)?;
+    let newer = Program::start(&["tcp-holder", "[::1]:0"])?;
+    let holders = [older, newer].map(|mut holder| -> Result<_> {
+        let listening: SocketAddr = holder.value("listening")?;
+        let local: SocketAddr = holder.value("local")?;
+        Ok((holder, listening, local))
+    });
+    let holders = holders.into_iter().collect::<Result<Vec<_>>>()?;
+    // They are listed as soon as there is time for it: on a busy machine one part may be too short.
+    for number in 2..40 {
+        let part = recording.folder().join(format!("ev.{number:06}.parquet"));
+        while !part.exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let (_, rows) = read_events(&part)?;
+        let told = |holder: &Program, own: SocketAddr, remote: Option<SocketAddr>| {
+            let about = |row: &&EventRow| (row.local, row.remote) == (Some(own), remote);
+            let row = rows.iter().filter(about).find(|row| row.pid == Some(holder.pid()));
+            row.filter(|row| row.kind == Kind::Socket && row.source == "snapshot")
+        };
+        let all = holders.iter().flat_map(|(holder, listening, local)| {
+            let ends = [(*listening, None), (*listening, Some(*local)), (*local, Some(*listening))];
+            ends.map(|(own, remote)| told(holder, own, remote))
+        });
+        let Some(all) = all.collect::<Option<Vec<_>>>() else { continue };
+        // Nobody saw who opened the older one's connections; the newer one's keep what was seen.
+        let directions: Vec<_> = all.iter().map(|row| row.direction.as_deref()).collect();
+        let want = [None, Some("in"), None, None, Some("in"), Some("out")];
+        ensure!(directions == want, "{directions:?}");
+        recording.finish()?;
+        return Ok(());
+    }
+    anyhow::bail!("no part tells of all sockets")
 }
 
 fn packets() -> Result<()> {

@@ -50,6 +50,8 @@ pub(super) struct Pipeline {
     listeners: Listeners,
     /// Whether the sockets that were there before are still being listed.
     listing: bool,
+    /// Lists under way that tell all open sockets again, for a new part.
+    listing_again: u32,
     /// Of these, the ones that were closed before they were told, and when by whom.
     closed_unlisted: HashMap<u64, (u64, Owner)>,
     peers: Peers,
@@ -79,6 +81,7 @@ impl Pipeline {
             lives: Lives::default(),
             listeners: Listeners::default(),
             listing: false,
+            listing_again: 0,
             closed_unlisted: HashMap::new(),
             peers: Peers::default(),
             window: Window::default(),
@@ -113,8 +116,8 @@ impl Pipeline {
         self.processes.distrust();
     }
 
-    /// Writes what a reader of the part that begins here must know from before: the clock, and the
-    /// interfaces. What is known of open sockets would go here, too.
+    /// Writes what a reader of the part that begins here must know from before: the clock and the
+    /// interfaces at once, the open sockets as soon as they have been listed.
     pub(super) fn begin_part(&mut self) {
         // Not through the window: rows held there belong behind.
         let boot_ns = self.batcher.last_boot_ns();
@@ -124,6 +127,7 @@ impl Pipeline {
         for body in std::iter::once(clock).chain(interfaces) {
             self.batcher.push(&Row { boot_ns, body }, &mut self.processes);
         }
+        self.list_again();
     }
 
     /// Reports what changed of interfaces.
@@ -368,7 +372,7 @@ impl Pipeline {
 
     /// Whether some row waits for something, or the recording as a whole does.
     pub(super) fn is_waiting(&self) -> bool {
-        self.is_looking() || self.window.is_waiting()
+        self.is_looking() || self.listing_again > 0 || self.window.is_waiting()
     }
 
     /// Moves rows that were held long enough into the batch.

@@ -20,21 +20,35 @@ impl Pipeline {
     /// Asks for the sockets that were there before the hooks. To be called once those are attached:
     /// what is opened from then on they see.
     pub(in crate::run) fn list_existing(&mut self) {
-        self.listing = self.sockets.as_ref().is_some_and(|sockets| sockets.ask(Query::Snapshot));
+        self.listing = self.ask_for_snapshot();
+    }
+
+    /// Asks for every open socket again, so that the part of the file that begins now can be read
+    /// without those before it.
+    pub(super) fn list_again(&mut self) {
+        // One may be halfway through; with another behind it, every socket comes after now.
+        if self.listing_again < 2 {
+            self.listing_again += u32::from(self.ask_for_snapshot());
+        }
+    }
+
+    fn ask_for_snapshot(&self) -> bool {
+        self.sockets.as_ref().is_some_and(|sockets| sockets.ask(Query::Snapshot))
     }
 
     /// A socket of the snapshot.
     pub(super) fn on_existing(&mut self, existing: &Existing) {
         let Existing { boot_ns, proto, socket, netns_cookie, owner, accepted } = *existing;
-        if socket.listens {
+        let known = self.lives.knows(socket.cookie);
+        if socket.listens && !known {
             let v6only = socket.v6only.unwrap_or(false);
             self.listeners.insert(netns_cookie, socket.local, v6only, owner);
         }
-        // The hooks have told of it already, and better.
-        if self.lives.knows(socket.cookie) {
+        // What the hooks have told of already they told better.
+        if known && self.listing_again == 0 {
             return;
         }
-        let row = SocketRow {
+        let mut row = SocketRow {
             kind: Kind::Socket,
             proto,
             direction: accepted.then_some(EventDirection::In),
@@ -44,13 +58,16 @@ impl Pipeline {
             socket_cookie: socket.cookie,
             netns_cookie,
             owner,
-            process: owner.and_then(|owner| self.processes.get(&owner)),
+            process: None,
             latency_us: None,
             counters: None,
             errno: None,
             count: None,
         };
-        self.lives.insert_existing(&row, accepted);
+        if self.lives.describe(&mut row).is_none() {
+            row.process = owner.and_then(|owner| self.processes.get(&owner));
+            self.lives.insert_existing(&row);
+        }
         self.window.push(Row { boot_ns, body: Body::Socket(Box::new(row)) }, None);
         if let Some((closed_ns, closer)) = self.closed_unlisted.remove(&socket.cookie) {
             self.on_older_release(closed_ns.max(boot_ns), socket.cookie, closer);
@@ -71,8 +88,12 @@ impl Pipeline {
 
     /// The snapshot is whole: connections accepted meanwhile get their listeners' owners.
     pub(super) fn on_snapshot(&mut self, left_out: u64) {
-        self.listing = false;
-        self.closed_unlisted = HashMap::new();
+        if self.listing {
+            self.listing = false;
+            self.closed_unlisted = HashMap::new();
+        } else {
+            self.listing_again = self.listing_again.saturating_sub(1);
+        }
         self.losses.add(LossStage::Sockets, left_out);
         let Self { window, listeners, processes, lives, .. } = self;
         window.complete(&Wait::Snapshot, |row| {
