@@ -1,5 +1,20 @@
-//! Which container a process is in.
+//! Which container a process is in, and what people call it. The id comes from the cgroup path
+//! ([`membership`]) and needs nobody; names come from the container runtimes, which a thread of its
+//! own asks ([`Directory`]). A runtime that is dead, slow or lies costs the names, nothing else.
 
 mod cgroup;
+mod details;
+mod directory;
+mod docker;
+mod http;
+mod sockets;
+mod table;
+mod worker;
 
-pub use self::cgroup::{Container, Membership, membership};
+pub use self::{
+    cgroup::{Container, Membership, membership},
+    details::{Details, Pod, Port},
+    directory::{Directory, LookUp, Runtime, RuntimeState},
+    sockets::{RuntimeSocket, runtime_sockets},
+    table::Publication,
+};
