@@ -1,12 +1,12 @@
-//! The maps the recorder opens by name (`EVENTS`, `PEERS`, `DROPS`), and how a record gets into
+//! The maps the recorder opens by name (`EVENTS`, `AWAKE`, `PEERS`, `DROPS`), and how a record gets into
 //! the ring.
 #![expect(unsafe_code, reason = "map values are reached through raw pointers")]
 
 use core::arch::asm;
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{HashMap, PerCpuArray, RingBuf},
+    bindings::{BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP},
+    btf_maps::{Array, HashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
 use schema::wire::{DROP_COUNTERS, DROP_RING, PeerKey, ProcessRecord, Record};
@@ -22,6 +22,10 @@ const PEERS_MAX: usize = 65_536;
 #[btf_map]
 static EVENTS: RingBuf<Record, RING_BYTES> = RingBuf::new();
 
+/// Not zero while the recorder looks into the ring by itself.
+#[btf_map]
+static AWAKE: Array<u32, 1> = Array::new();
+
 /// Datagrams counted per peer of an unconnected UDP socket.
 #[btf_map]
 pub(crate) static PEERS: HashMap<PeerKey, Record, PEERS_MAX, { BPF_F_NO_PREALLOC as usize }> =
@@ -34,19 +38,26 @@ static DROPS: PerCpuArray<u64, { DROP_COUNTERS as usize }> = PerCpuArray::new();
 /// Puts `record` on the ring; counts it as dropped if there is no room.
 ///
 /// The recorder is woken by the record that finds the ring read to its end, and not again until
-/// it has caught up. So it sees the first event of a process at once, while `/proc` still knows
-/// it, and a burst costs the workload one wake-up instead of one per record.
+/// it has gone to sleep: a wake-up is an interrupt, which in a virtual machine costs the workload
+/// ten times what everything else here does.
 #[inline(always)]
 pub(crate) fn emit(record: &Record) {
-    if EVENTS.output(record, 0).is_err() {
+    if EVENTS.output(record, wake_flags()).is_err() {
         count_drop(DROP_RING);
     }
+}
+
+#[inline(always)]
+fn wake_flags() -> u64 {
+    // SAFETY: one aligned word of a map value, which outlives the program run.
+    let awake = AWAKE.get_ptr(0).is_some_and(|awake| unsafe { awake.read_volatile() } != 0);
+    if awake { u64::from(BPF_RB_NO_WAKEUP) } else { 0 }
 }
 
 /// The same for a record about a process that has no text.
 #[inline(always)]
 pub(crate) fn emit_process(record: &ProcessRecord) {
-    if EVENTS.output_untyped::<ProcessRecord>(record, 0).is_err() {
+    if EVENTS.output_untyped::<ProcessRecord>(record, wake_flags()).is_err() {
         count_drop(DROP_RING);
     }
 }
@@ -54,7 +65,7 @@ pub(crate) fn emit_process(record: &ProcessRecord) {
 /// The same for the bytes of a record about a process, its text included.
 #[inline(always)]
 pub(crate) fn emit_bytes(bytes: &[u8]) {
-    if EVENTS.output_untyped::<[u8]>(bytes, 0).is_err() {
+    if EVENTS.output_untyped::<[u8]>(bytes, wake_flags()).is_err() {
         count_drop(DROP_RING);
     }
 }

@@ -14,7 +14,7 @@ use std::fmt;
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{HashMap, Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
 };
 use rustix::thread::{CapabilitySet, capabilities};
 use schema::wire::{DROP_OWNERS, DROP_PEERS, DROP_RING};
@@ -84,7 +84,8 @@ pub fn load(options: &LoadOptions) -> Result<Probes, LoadError> {
         .map_max_entries("EVENTS", options.ring_bytes)
         .load(OBJECT)
         .map_err(error::from_maps)?;
-    let ring = Ring::new(RingBuf::try_from(take_map(&mut ebpf, "EVENTS")?)?);
+    let awake = Array::try_from(take_map(&mut ebpf, "AWAKE")?)?;
+    let ring = Ring::new(RingBuf::try_from(take_map(&mut ebpf, "EVENTS")?)?, awake);
     let drops = PerCpuArray::try_from(take_map(&mut ebpf, "DROPS")?)?;
     let peers = HashMap::try_from(take_map(&mut ebpf, "PEERS")?)?;
     let root = cgroup::open_root()?;

@@ -5,20 +5,30 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
 };
 
-use aya::maps::{MapData, RingBuf};
+use aya::maps::{Array, MapData, RingBuf};
 
 /// The reading end of the ring buffer.
 ///
 /// Poll it for reading. The kernel wakes the reader for a record only when everything before it
-/// was read; a reader that drains, naps for about a millisecond and drains again before it polls
-/// keeps the number of wake-ups bounded, whatever the workload does.
+/// was read, and not while the reader says that it is awake: one that drains and naps for about a
+/// millisecond, again and again as long as there is something, costs the workload no wake-ups.
 pub struct Ring {
     ring: RingBuf<MapData>,
+    awake: Array<MapData, u32>,
+    is_awake: bool,
 }
 
 impl Ring {
-    pub(super) fn new(ring: RingBuf<MapData>) -> Self {
-        Self { ring }
+    pub(super) fn new(ring: RingBuf<MapData>, awake: Array<MapData, u32>) -> Self {
+        Self { ring, awake, is_awake: false }
+    }
+
+    /// Says whether the reader looks into the ring by itself. Before it polls for long, it must say
+    /// no; a record that comes at that very moment may still not wake it.
+    pub fn set_awake(&mut self, awake: bool) {
+        if awake != self.is_awake && self.awake.set(0, u32::from(awake), 0).is_ok() {
+            self.is_awake = awake;
+        }
     }
 
     /// Hands every record now in the ring to `each`, oldest first, and returns how many there were.

@@ -36,13 +36,19 @@ use crate::{
 
 /// How long the ring is left alone when nothing is in it: as long as a row is held.
 const IDLE: Duration = Duration::from_millis(100);
-/// The kernel wakes us for the first record only; a nap lets the next ones gather. Short, because
-/// a process may end right after its connect, and then there is nothing left to look up.
+/// How long what comes next is left to gather. Short where `/proc` is all that tells of processes:
+/// one may end right after its connect, and then there is nothing left to look up.
 const NAP: Duration = Duration::from_micros(200);
-/// The nap when there is much to do: waking for every few records would cost more than it gains.
-const BUSY_NAP: Duration = Duration::from_millis(1);
+/// The nap where the kernel tells of processes, or when there is much to do: waking for every few
+/// records would cost more than it gains.
+const LONG_NAP: Duration = Duration::from_millis(1);
 /// Records at once that mean there is much to do.
 const BUSY_RECORDS: usize = 32;
+/// How long after a record the ring is looked into again and again. The wake-up that the next
+/// record then does not need would cost the workload more than a look costs us.
+const LINGER: Duration = Duration::from_millis(3);
+/// How long the ring is read before other things have their turn.
+const READ_FOR: Duration = Duration::from_millis(50);
 /// Niceness of the event loop. What it has to look up may be gone in a millisecond, and on a busy
 /// host others would keep it waiting for longer; it takes a few percent of a CPU at most.
 const PRIORITY: i32 = -10;
@@ -130,7 +136,8 @@ impl Events {
             say("ebpfrec: running in a pid namespace of its own: events name processes by number \
                  only; run on the host to get names\n");
         }
-        if probes.tell_processes() {
+        let naps_short = !probes.tell_processes();
+        if !naps_short {
             pipeline.trust_process_records();
         }
         pipeline.list_existing();
@@ -145,6 +152,8 @@ impl Events {
             stop: Arc::clone(&stop),
             ready: Some(ready),
             rows: Arc::clone(&rows),
+            read_at: Instant::now(),
+            naps_short,
             seen: [Rise::default(); 3],
             reported: [Rise::default(); crate::loss::STAGES],
         };
@@ -201,6 +210,10 @@ struct Loop {
     /// To be told once what was there at the start has been looked at.
     ready: Option<SyncSender<()>>,
     rows: Arc<AtomicU64>,
+    /// When something was last in the ring.
+    read_at: Instant,
+    /// Whether processes are only known by `/proc`.
+    naps_short: bool,
     /// The kernel programs' own counters.
     seen: [Rise; 3],
     /// What `lost` rows have told of each stage.
@@ -233,10 +246,14 @@ impl Loop {
     }
 
     /// Waits for records; true when it is time to stop.
-    fn wait(&self) -> bool {
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(IDLE.subsec_nanos()) };
+    fn wait(&mut self) -> bool {
+        let lingers = self.read_at.elapsed() < LINGER;
+        self.ring.set_awake(lingers);
+        let (wait, wake) =
+            if lingers { (LONG_NAP, PollFlags::empty()) } else { (IDLE, PollFlags::IN) };
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(wait.subsec_nanos()) };
         let mut sources = [
-            PollFd::from_borrowed_fd(self.ring.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.ring.as_fd(), wake),
             PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.step_watch.as_fd(), PollFlags::IN),
         ];
@@ -249,6 +266,7 @@ impl Loop {
     /// they are about is in the ring by then.
     fn read(&mut self) {
         let answers = self.pipeline.take_answers();
+        let until = Instant::now() + READ_FOR;
         loop {
             let mut bytes_of = vec![];
             let Self { ring, pipeline, .. } = self;
@@ -260,11 +278,16 @@ impl Loop {
             for cookie in bytes_of {
                 self.flush_peers(cookie);
             }
-            if read == 0 || self.pipeline.batched() >= BATCH_ROWS {
+            if read == 0 {
+                break;
+            }
+            self.read_at = Instant::now();
+            if self.read_at >= until || self.pipeline.batched() >= BATCH_ROWS {
                 break;
             }
             self.pipeline.release();
-            thread::sleep(if read < BUSY_RECORDS { NAP } else { BUSY_NAP });
+            self.ring.set_awake(true);
+            thread::sleep(if self.naps_short && read < BUSY_RECORDS { NAP } else { LONG_NAP });
         }
         self.pipeline.apply(answers);
         self.pipeline.take_interfaces();
