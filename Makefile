@@ -1,7 +1,7 @@
 # Everything a user or a developer runs. `make demo` and `make test` need nothing but this file:
 # they install what a fresh Debian or Ubuntu lacks.
 
-.PHONY: help demo test build static kernels lint probes probes-check fixture clean
+.PHONY: help demo test build static kernels lint probes probes-check fixture soak clean
 
 help:
 	@echo 'make demo          build, record live traffic (or use our recording), join, show'
@@ -12,6 +12,7 @@ help:
 	@echo 'make lint          formatting and clippy, warnings denied'
 	@echo 'make probes        rebuild the kernel programs (recorder/probes/); installs their toolchain'
 	@echo 'make probes-check  fail if the committed kernel programs are stale'
+	@echo 'make soak          record for three minutes (SOAK_SECONDS=...) and watch the memory (root)'
 	@echo 'make fixture       record fixtures/ again (root)'
 
 build:
@@ -50,6 +51,9 @@ probes-check:
 
 fixture: build
 	scripts/record-fixture.sh
+
+soak: build
+	scripts/soak.sh $(SOAK_SECONDS)
 
 clean:
 	cargo clean

@@ -51,7 +51,10 @@ pub struct JoinArgs {
     /// The capture: pcapng or pcap, of any program
     #[arg(required = true)]
     capture: Option<PathBuf>,
-    /// What `ebpfrec --events` wrote, of one machine or several
+    /// What `ebpfrec --events` wrote, of one machine or several; files, or folders of them
+    ///
+    /// A folder stands for every event file in it. The parts of a recording are brought into their
+    /// order, however they are given.
     #[arg(required = true)]
     events: Vec<PathBuf>,
     /// Where to write the enriched capture (pcapng)

@@ -8,12 +8,15 @@ use schema::SchemaError;
 use schema::rows::EventFile;
 
 mod cache;
+mod files;
 mod host;
 mod identity;
 mod life;
 mod reader;
+mod sequence;
 mod text;
 
+pub use self::files::EventFiles;
 pub use self::host::{Host, HostId, RecordingInfo};
 pub use self::identity::{Identity, IdentityId};
 pub use self::life::{Conversation, ConversationId, Handover, Life, LifeId};
@@ -24,7 +27,7 @@ pub use self::text::{TextId, Texts};
 pub struct Recordings {
     /// One per machine and boot.
     pub hosts: Vec<Host>,
-    /// One per file, in the order given.
+    /// One per recording, in the order given.
     pub infos: Vec<RecordingInfo>,
     /// One per socket, and per connection where a socket had several one after the other.
     pub lives: Vec<Life>,
@@ -80,7 +83,8 @@ pub struct EventsError {
     pub source: SchemaError,
 }
 
-/// Reads `paths`, in any order; files of one boot of one machine are one recording.
+/// Reads `paths`; files of one boot of one machine are of one machine, parts of one recording,
+/// which come in their order ([`EventFiles`]), one recording.
 ///
 /// # Errors
 ///
@@ -100,7 +104,7 @@ pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Recordings, EventsError> {
 
 /// Runs `read` and turns a panic into an error: the Parquet library checks most of what a damaged
 /// file can claim, not all, and a damaged file must not take the program down.
-fn guard(read: impl FnOnce() -> Result<(), SchemaError>) -> Result<(), SchemaError> {
+fn guard<T>(read: impl FnOnce() -> Result<T, SchemaError>) -> Result<T, SchemaError> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| {
         Err(SchemaError::Damaged("the Parquet reader gave up on its contents".to_owned()))
     })

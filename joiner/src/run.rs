@@ -12,7 +12,7 @@ use crate::attribute::Matcher;
 use crate::chunk::ScanError;
 use crate::config::Config;
 use crate::destination::Destination;
-use crate::events::{self, EventsError};
+use crate::events::{self, EventFiles, EventsError};
 use crate::index::Index;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::summary::Summary;
@@ -76,11 +76,12 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
     };
     let capture = open()?;
     let bytes_in = capture.metadata().map_err(|error| capture_error(error.into()))?.len();
-    protect_inputs(config)?;
+    let events = EventFiles::find(&config.events)?;
+    protect_inputs(config, &events)?;
     let output_error = |source: io::Error| RunError::Output { path: config.output.clone(), source };
     let destination = Destination::create(&config.output).map_err(output_error)?;
 
-    let recordings = events::load(&config.events)?;
+    let recordings = events::load(&events.paths)?;
     let infos = recordings.infos.clone();
     let index = Arc::new(Index::new(&recordings));
     let pipeline = Pipeline::new(config.threads).map_err(RunError::Pipeline)?;
@@ -102,6 +103,7 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
         capture: path.clone(),
         output: config.output.clone(),
         recordings: infos,
+        unfinished: events.unfinished,
         counts: totals.counts,
         annotated: totals.annotated,
         cut_options: totals.cut_options,
@@ -117,17 +119,22 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
 /// opening one would wait for ever.
 fn open_twice(path: &Path) -> io::Result<File> {
     let found = fs::metadata(path)?;
-    if found.is_file() || found.is_dir() {
-        // Of a folder the system tells that it is one.
+    if found.is_file() {
         return File::open(path);
+    }
+    if found.is_dir() {
+        return Err(io::Error::other(
+            "it is a folder; give one of its captures, or put them together first: \
+             mergecap -a -w all.pcapng FILES",
+        ));
     }
     Err(io::Error::other("it is read twice, and this is no ordinary file; save it to one first"))
 }
 
 /// An output that takes the place of an input would end with neither.
-fn protect_inputs(config: &Config) -> Result<(), RunError> {
+fn protect_inputs(config: &Config, events: &EventFiles) -> Result<(), RunError> {
     let capture = ("capture", &config.capture);
-    let inputs = config.events.iter().map(|events| ("event file", events));
+    let inputs = events.paths.iter().map(|events| ("event file", events));
     for (input, path) in std::iter::once(capture).chain(inputs) {
         if Destination::would_destroy(&config.output, path) {
             let (path, output) = (path.clone(), config.output.clone());

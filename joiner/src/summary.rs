@@ -111,8 +111,10 @@ pub struct Summary {
     pub capture: PathBuf,
     /// The enriched capture.
     pub output: PathBuf,
-    /// The event files.
+    /// The recordings.
     pub recordings: Vec<RecordingInfo>,
+    /// Event files in the folders given that are not finished, and were left out.
+    pub unfinished: Vec<PathBuf>,
     /// The decisions.
     pub counts: Counts,
     /// Packets with an annotation.
@@ -156,6 +158,9 @@ impl Summary {
                 "end_ns": info.end_ns,
                 "rows": info.rows,
                 "complete": info.complete,
+                "parts": info.parts,
+                "missing_parts": info.missing_parts,
+                "missing_rows": info.missing_rows,
                 "lost": non_zero(info.lost.iter().cloned()),
             })
         };
@@ -173,6 +178,7 @@ impl Summary {
             "elapsed_s": self.elapsed.as_secs_f64(),
             "packets_per_s": self.packets_per_second(),
             "recordings": self.recordings.iter().map(recording).collect::<Vec<_>>(),
+            "unfinished": self.unfinished.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
             "damage": self.damage.as_ref().map(|damage| {
                 json!({ "offset": damage.offset, "packets": damage.packets, "what": damage.what })
             }),
@@ -196,6 +202,13 @@ impl fmt::Display for Summary {
         )?;
         for info in &self.recordings {
             write_recording(f, info)?;
+        }
+        for path in &self.unfinished {
+            writeln!(
+                f,
+                "{}: not finished, LEFT OUT (`ebpfrec recover` if it was cut off)",
+                path.display()
+            )?;
         }
         writeln!(f, "{:<22}{:>12}{:>20}", "", "source", "destination")?;
         let (src, dst) = (&self.counts.src, &self.counts.dst);
@@ -221,7 +234,11 @@ impl fmt::Display for Summary {
 fn write_recording(f: &mut fmt::Formatter<'_>, info: &RecordingInfo) -> fmt::Result {
     let mut host = String::new();
     escape::encode(&info.host, &mut host);
-    write!(f, "{}: host {host}, {} rows, ", info.path.display(), info.rows)?;
+    write!(f, "{}", info.path.display())?;
+    if info.parts > 1 {
+        write!(f, " and {} more parts", info.parts - 1)?;
+    }
+    write!(f, ": host {host}, {} rows, ", info.rows)?;
     if info.start_ns <= info.end_ns {
         let (from, to) = (time(info.start_ns), time(info.end_ns));
         #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
@@ -237,6 +254,12 @@ fn write_recording(f: &mut fmt::Formatter<'_>, info: &RecordingInfo) -> fmt::Res
         let mut text = String::new();
         escape::encode(stage, &mut text);
         write!(f, ", LOST {count} ({text})")?;
+    }
+    if info.missing_rows > 0 {
+        write!(f, ", LOST {} rows without a word", info.missing_rows)?;
+    }
+    if info.missing_parts > 0 {
+        write!(f, ", {} earlier parts are not there", info.missing_parts)?;
     }
     writeln!(f)
 }
@@ -280,6 +303,10 @@ mod tests {
         let start_ns = 1_700_000_000_000_000_000;
         let whole = RecordingInfo {
             path: "a.parquet".into(),
+            recording: "r".into(),
+            parts: 0,
+            missing_parts: 0,
+            missing_rows: 0,
             host: "web-1".into(),
             start_ns,
             end_ns: start_ns + 61_500_000_000,
@@ -293,6 +320,9 @@ mod tests {
             start_ns: i64::MAX,
             end_ns: i64::MIN,
             complete: false,
+            parts: 3,
+            missing_parts: 2,
+            missing_rows: 9,
             lost: vec![("ring".into(), 3), ("con\ntrack".into(), 1)],
             ..whole.clone()
         };
@@ -300,6 +330,7 @@ mod tests {
             capture: "in.pcap".into(),
             output: "out.pcapng".into(),
             recordings: vec![whole, cut],
+            unfinished: vec!["d/c.parquet.partial".into()],
             counts,
             annotated: 2,
             cut_options: 1,
@@ -318,7 +349,8 @@ mod tests {
             "\
 4 packets, 2 annotated, +50.5 bytes a packet, 4000 -> 4202 bytes, 0.50 s (8 packets/s)
 a.parquet: host web-1, 12 rows, 2023-11-14T22:13:20Z to 2023-11-14T22:14:21Z (61.5 s)
-b.parquet: host %1B[2Jevil, 12 rows, no time known, INCOMPLETE (no clean end), LOST 3 (ring), LOST 1 (con%0Atrack)
+b.parquet and 2 more parts: host %1B[2Jevil, 12 rows, no time known, INCOMPLETE (no clean end), LOST 3 (ring), LOST 1 (con%0Atrack), LOST 9 rows without a word, 2 earlier parts are not there
+d/c.parquet.partial: not finished, LEFT OUT (`ebpfrec recover` if it was cut off)
                             source         destination
 named                            2  50.0 %           1  25.0 %
   exact                          1  25.0 %           0   0.0 %

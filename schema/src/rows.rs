@@ -40,6 +40,14 @@ impl EventFile {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(open_error)?;
         let pairs = builder.metadata().file_metadata().key_value_metadata();
         let meta = FileMeta::from_key_values(pairs.map_or(&[], Vec::as_slice))?;
+        // The library takes these for granted.
+        for chunk in builder.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+            let dictionary = chunk.dictionary_page_offset().unwrap_or(0);
+            let least = chunk.data_page_offset().min(dictionary).min(chunk.compressed_size());
+            if least < 0 {
+                return Err(SchemaError::Damaged("a column begins before the file".to_owned()));
+            }
+        }
         for column in COLUMNS.iter().filter(|column| !column.nullable) {
             if builder.schema().index_of(column.name).is_err() {
                 return Err(SchemaError::MissingColumn { column: column.name });

@@ -8,5 +8,6 @@ mod corpus;
 mod enrich;
 mod fixture;
 mod legacy;
+mod parts;
 mod scene;
 mod tools;

@@ -23,11 +23,24 @@ pub(crate) fn packet_ns(n: usize) -> u64 {
 /// A folder with `ev.parquet`.
 pub(crate) fn scene() -> TempDir {
     let folder = tempfile::tempdir().expect("folder");
-    write_events(&folder.path().join("ev.parquet"));
+    write_events(&folder.path().join("ev.parquet"), &rows(), &meta());
     folder
 }
 
-fn write_events(path: &Path) {
+/// What the recording says of itself.
+pub(crate) fn meta() -> FileMeta {
+    FileMeta {
+        host: "web-1".into(),
+        boot_id: "b".into(),
+        start: "2023-11-14T22:13:20.000000000Z".into(),
+        end: "2023-11-14T22:14:20.000000000Z".into(),
+        complete: true,
+        ..FileMeta::default()
+    }
+}
+
+/// The rows of the recording.
+pub(crate) fn rows() -> [Event<'static>; 5] {
     let base = Event { host: "web-1", source: Source::Probe.as_str(), ..Event::default() };
     let tcp = Event { proto: Some("tcp"), ..base };
     let client = Event {
@@ -70,29 +83,28 @@ fn write_events(path: &Path) {
         ..event
     };
     let second = 1_000_000_000;
-    let rows = [
+    let mut seq = 0;
+    [
         at(client, Kind::TcpConnect, second),
         at(server, Kind::TcpAccept, second + 2_500_000),
         at(Event { latency_us: Some(310), ..client }, Kind::TcpEstablished, second + 2_400_000),
         at(client, Kind::TcpClose, 2 * second),
         at(server, Kind::TcpClose, 2 * second),
-    ];
+    ]
+    .map(|row| {
+        seq += 1;
+        Event { seq, ..row }
+    })
+}
+
+/// Writes an event file.
+pub(crate) fn write_events(path: &Path, rows: &[Event<'_>], meta: &FileMeta) {
     let mut builder = BatchBuilder::default();
-    for (seq, row) in (1..).zip(rows) {
-        builder.append(&Event { seq, ..row });
-    }
+    rows.iter().for_each(|row| builder.append(row));
     let file = File::create(path).expect("created");
     let mut writer = EventWriter::new(file).expect("writer");
     writer.write(&builder.finish()).expect("rows");
-    let meta = FileMeta {
-        host: "web-1".into(),
-        boot_id: "b".into(),
-        start: "2023-11-14T22:13:20.000000000Z".into(),
-        end: "2023-11-14T22:14:20.000000000Z".into(),
-        complete: true,
-        ..FileMeta::default()
-    };
-    writer.finish(&meta).expect("footer");
+    writer.finish(meta).expect("footer");
 }
 
 /// The frames of the connection, without a link layer: handshake, data both ways, and an unrelated

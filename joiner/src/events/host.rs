@@ -20,7 +20,8 @@ pub struct Host {
     pub name: String,
     /// Its boot id.
     pub boot_id: String,
-    /// When it was recorded: from, to, nanoseconds since 1970; one pair per file.
+    /// When it was recorded: from, to, nanoseconds since 1970; parts that follow one another are
+    /// one.
     pub recorded: Vec<(i64, i64)>,
     /// When events were lost: from, to, nanoseconds since 1970.
     losses: Vec<(i64, i64)>,
@@ -33,8 +34,26 @@ impl Host {
         Self { name, boot_id, recorded: vec![], losses: vec![], addresses: HashSet::new() }
     }
 
+    /// Takes note of a time that was recorded.
+    pub(crate) fn add_recorded(&mut self, (from, to): (i64, i64)) {
+        match self.recorded.iter_mut().find(|(start, end)| *start <= to && from <= *end) {
+            Some((start, end)) => (*start, *end) = (from.min(*start), to.max(*end)),
+            None => self.recorded.push((from, to)),
+        }
+    }
+
+    /// Until when it was recorded without a break from `time_ns` on; `None` if it was not then.
+    pub(crate) fn recorded_until(&self, time_ns: i64) -> Option<i64> {
+        let here = self.recorded.iter().filter(|&&(from, to)| from <= time_ns && time_ns <= to);
+        here.map(|&(_, to)| to).max()
+    }
+
     pub(crate) fn add_loss(&mut self, time_ns: i64) {
-        let from = time_ns.saturating_sub(LOSS_SPAN_NS);
+        self.add_lost(time_ns.saturating_sub(LOSS_SPAN_NS), time_ns);
+    }
+
+    /// Rows between these two moments are missing.
+    pub(crate) fn add_lost(&mut self, from: i64, time_ns: i64) {
         match self.losses.last_mut() {
             Some((first, last)) if *first <= from && from <= *last => *last = time_ns.max(*last),
             _ => self.losses.push((from, time_ns)),
@@ -60,11 +79,19 @@ impl Host {
     }
 }
 
-/// What one event file says of itself.
+/// What one event file, or all parts of a recording, say of themselves.
 #[derive(Clone, Debug)]
 pub struct RecordingInfo {
-    /// The file.
+    /// The file; the first of several.
     pub path: PathBuf,
+    /// Id of the recording; empty if it has none.
+    pub recording: String,
+    /// Parts read; 0 of a recording that has none.
+    pub parts: u32,
+    /// Parts before the last one that are not there.
+    pub missing_parts: u32,
+    /// Rows that are missing without a row or count that tells of them.
+    pub missing_rows: u64,
     /// The machine's name.
     pub host: String,
     /// First moment recorded, nanoseconds since 1970.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use indexmap::IndexSet;
+use schema::kind::LossStage;
 use schema::rows::{Columns, EventFile, TextColumn};
 use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto, SchemaError};
 
@@ -12,12 +13,14 @@ use super::cache::{BatchCache, Cached};
 use super::host::{Host, HostId, RecordingInfo};
 use super::identity::{Identity, IdentityId};
 use super::life::{Conversation, ConversationId, Handover, Life, LifeId};
+use super::sequence::Sequence;
 use super::text::TextId;
 use super::{Recordings, position};
 
 /// The columns a life is made of; the rest are not read.
 const COLUMNS: &[&str] = &[
     "ts",
+    "seq",
     "kind",
     "proto",
     "direction",
@@ -61,40 +64,93 @@ pub(super) struct Builder {
     /// The latest life of a socket.
     sockets: HashMap<(HostId, u64), LifeId>,
     conversations: HashMap<(LifeId, FiveTuple), ConversationId>,
+    /// The numbers of the recording with the same index among the infos.
+    recordings: Vec<Sequence>,
 }
 
 impl Builder {
-    /// Adds the rows of one file.
+    /// Adds the rows of one file. Parts of a recording come in their order.
     pub(super) fn add(&mut self, path: &Path, file: EventFile) -> Result<(), SchemaError> {
         let meta = file.meta().clone();
         let host = self.host(&meta.host, &meta.boot_id);
-        let mut info = RecordingInfo {
-            path: path.to_owned(),
-            host: meta.host,
+        let mut part = Part {
             start_ns: parse_time(&meta.start).unwrap_or(i64::MAX),
             end_ns: i64::MIN,
-            complete: meta.complete,
-            rows: file.rows(),
+            last_ns: None,
             lost: vec![],
         };
+        let rows = file.rows();
+        let number = self.recording(&meta.recording, path, &meta.host);
+        self.recordings[number].begin(meta.part);
         for batch in file.batches(COLUMNS)? {
             let batch = batch?;
             let columns = batch.columns()?;
             let mut cache = BatchCache::new(&columns);
             for row in 0..batch.len() {
-                self.add_row(host, &columns, &mut cache, &mut info, row);
+                self.number_row(host, &columns, &mut part, number, row);
+                self.add_row(host, &columns, &mut cache, &mut part, row);
             }
         }
-        merge_losses(&mut info.lost, &meta.lost);
+        merge_losses(&mut part.lost, &meta.lost);
         if let Some(end) = parse_time(&meta.end) {
-            info.end_ns = end;
+            part.end_ns = end;
         }
         // An empty recording without times covers nothing.
-        if info.start_ns <= info.end_ns {
-            self.out.hosts[usize::from(host.0)].recorded.push((info.start_ns, info.end_ns));
+        if part.start_ns <= part.end_ns {
+            let span = (part.start_ns, part.end_ns);
+            self.out.hosts[usize::from(host.0)].add_recorded(span);
         }
-        self.out.infos.push(info);
+        let info = &mut self.out.infos[number];
+        info.start_ns = info.start_ns.min(part.start_ns);
+        info.end_ns = info.end_ns.max(part.end_ns);
+        info.complete &= meta.complete;
+        info.rows += rows;
+        info.parts += u32::from(meta.part > 0);
+        for (stage, count) in part.lost {
+            add_lost(&mut info.lost, &stage, count);
+        }
         Ok(())
+    }
+
+    /// Index of a recording's info and numbers; a file without an id is one by itself.
+    fn recording(&mut self, id: &str, path: &Path, host: &str) -> usize {
+        let known = self.out.infos.iter().position(|info| !id.is_empty() && info.recording == id);
+        known.unwrap_or_else(|| {
+            self.out.infos.push(RecordingInfo {
+                path: path.to_owned(),
+                recording: id.to_owned(),
+                parts: 0,
+                missing_parts: 0,
+                missing_rows: 0,
+                host: host.to_owned(),
+                start_ns: i64::MAX,
+                end_ns: i64::MIN,
+                complete: true,
+                rows: 0,
+                lost: vec![],
+            });
+            self.recordings.push(Sequence::default());
+            self.recordings.len() - 1
+        })
+    }
+
+    /// Looks at a row's number; where some are missing, nothing is certain.
+    fn number_row(
+        &mut self,
+        host: HostId,
+        columns: &Columns<'_>,
+        part: &mut Part,
+        recording: usize,
+        row: usize,
+    ) {
+        let (Some(seq), Some(time_ns)) = (columns.seq.get(row), columns.ts.get(row)) else {
+            return;
+        };
+        if self.recordings[recording].row(seq) {
+            let from = part.last_ns.unwrap_or(time_ns).min(time_ns);
+            self.out.hosts[usize::from(host.0)].add_lost(from, time_ns);
+        }
+        part.last_ns = Some(time_ns);
     }
 
     fn host(&mut self, name: &str, boot_id: &str) -> HostId {
@@ -113,19 +169,19 @@ impl Builder {
         host: HostId,
         columns: &Columns<'_>,
         cache: &mut BatchCache,
-        info: &mut RecordingInfo,
+        part: &mut Part,
         row: usize,
     ) {
         let Some(time_ns) = columns.ts.get(row) else { return };
-        info.start_ns = info.start_ns.min(time_ns);
-        info.end_ns = info.end_ns.max(time_ns);
+        part.start_ns = part.start_ns.min(time_ns);
+        part.end_ns = part.end_ns.max(time_ns);
         let Some(kind) = cache.kind.get(&columns.kind, row, Kind::from_text) else { return };
         let local = cache.local.get(&columns.local_addr, row, parse_addr);
         if let Some(local) = local {
             self.out.hosts[usize::from(host.0)].add_address(Endpoint::v6(local, 0));
         }
         match kind {
-            Kind::Lost => self.add_loss(host, columns, info, row, time_ns),
+            Kind::Lost => self.add_loss(host, columns, part, row, time_ns),
             // Rules for these come with the listener, translation and process tables.
             Kind::TcpListen | Kind::Nat | Kind::NatEnd | Kind::Forward | Kind::Exec => {}
             Kind::Exit | Kind::Interface | Kind::Publish | Kind::Clock => {}
@@ -153,18 +209,15 @@ impl Builder {
         &mut self,
         host: HostId,
         columns: &Columns<'_>,
-        info: &mut RecordingInfo,
+        part: &mut Part,
         row: usize,
         time_ns: i64,
     ) {
         let stage = columns.error.get(row).unwrap_or("unknown");
         let count = columns.count.get(row).unwrap_or(1);
-        match info.lost.iter_mut().find(|(known, _)| known == stage) {
-            Some((_, total)) => *total = total.saturating_add(count),
-            None => info.lost.push((stage.to_owned(), count)),
-        }
+        add_lost(&mut part.lost, stage, count);
         // Packets the capture dropped don't make any name doubtful.
-        if stage != schema::kind::LossStage::Capture.as_str() {
+        if stage != LossStage::Capture.as_str() {
             self.out.hosts[usize::from(host.0)].add_loss(time_ns);
         }
     }
@@ -309,20 +362,48 @@ impl Builder {
         Some(IdentityId(u32::try_from(id).unwrap_or(u32::MAX)))
     }
 
-    /// Everything read, with open lives prolonged to the end of their host's recording.
+    /// Everything read, with open lives prolonged to where their host's recording ends, or breaks
+    /// off.
     pub(super) fn finish(self) -> Recordings {
         let mut out = self.out;
         out.identities = self.identities.into_iter().collect();
+        for (info, numbers) in out.infos.iter_mut().zip(self.recordings) {
+            info.missing_parts = numbers.missing_parts;
+            info.missing_rows = numbers.missing_rows.saturating_sub(told_rows(&info.lost));
+        }
         for life in &mut out.lives {
             if life.closed.is_none() {
-                let recorded = &out.hosts[usize::from(life.host.0)].recorded;
-                let end = recorded.iter().map(|&(_, end)| end).max();
-                life.end_ns = end.map_or(life.end_ns, |end| end.max(life.end_ns));
+                // What was not recorded, the close may be in.
+                let until = out.hosts[usize::from(life.host.0)].recorded_until(life.end_ns);
+                life.end_ns = until.unwrap_or(life.end_ns);
             }
         }
         out.handovers.sort_by_key(|handover| (handover.life, handover.time_ns));
         out
     }
+}
+
+/// What is collected of one file.
+struct Part {
+    start_ns: i64,
+    end_ns: i64,
+    /// Time of the last row read.
+    last_ns: Option<i64>,
+    lost: Vec<(String, u64)>,
+}
+
+fn add_lost(lost: &mut Vec<(String, u64)>, stage: &str, count: u64) {
+    match lost.iter_mut().find(|(known, _)| known == stage) {
+        Some((_, total)) => *total = total.saturating_add(count),
+        None => lost.push((stage.to_owned(), count)),
+    }
+}
+
+/// Rows that were lost after they had got their number.
+fn told_rows(lost: &[(String, u64)]) -> u64 {
+    let stages = [LossStage::Channel, LossStage::Disk].map(LossStage::as_str);
+    let told = lost.iter().filter(|(stage, _)| stages.contains(&stage.as_str()));
+    told.map(|&(_, count)| count).fold(0, u64::saturating_add)
 }
 
 /// The metadata count what was lost after the last `lost` row, too; the larger number is the truth.
