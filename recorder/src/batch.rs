@@ -8,7 +8,7 @@ use schema::{Event, Kind, Source, batch::BatchBuilder, community_id::community_i
 
 use crate::{
     clock::{Offsets, Sample},
-    container::Membership,
+    container::{Details, Directory, Membership, Names, Pod, Publication},
     errno::errno_name,
     interfaces::Serves,
     process::{Process, Processes},
@@ -34,6 +34,7 @@ pub struct Batcher {
     start_offset_ns: i64,
     ticks_per_second: u64,
     users: Users,
+    directory: Directory,
     namespaces: LruCache<u64, u64>,
     kinds: [u64; Kind::ALL.len()],
     local: String,
@@ -41,9 +42,9 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// For a recording on this host that starts at `start`.
+    /// For a recording on this host that starts at `start`, with the names of its containers.
     #[must_use]
-    pub fn new(host: String, start: Sample) -> Self {
+    pub fn new(host: String, start: Sample, directory: Directory) -> Self {
         Self {
             builder: BatchBuilder::default(),
             host,
@@ -53,6 +54,7 @@ impl Batcher {
             start_offset_ns: start.offset_ns,
             ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
             users: Users::new("/etc/passwd".into()),
+            directory,
             namespaces: LruCache::new(MAX_NAMESPACES),
             kinds: [0; Kind::ALL.len()],
             local: String::new(),
@@ -124,6 +126,7 @@ impl Batcher {
                 Body::Socket(socket) if socket.kind != Kind::Socket => Source::Probe,
                 Body::Process(_) => Source::Probe,
                 Body::Socket(_) | Body::Interface(_) => Source::Snapshot,
+                Body::Publish(_) => Source::Runtime,
                 Body::Clock(_) | Body::Lost(..) => Source::Recorder,
             }
             .as_str(),
@@ -154,8 +157,13 @@ impl Batcher {
                     error: interface.removed.then_some(REMOVED),
                     ..base
                 };
-                self.builder.append(&with_served(event, interface.serves.as_deref()));
+                let serves = interface.serves.as_deref();
+                let container = serves.and_then(|serves| serves.container.as_ref());
+                let pod_uid = serves.and_then(|serves| serves.pod_uid.as_deref());
+                let names = self.directory.names(container, pod_uid);
+                self.builder.append(&with_names(with_served(event, serves), &names));
             }
+            Body::Publish(publication) => self.push_published(publication, base),
         }
         self.host = host;
         self.seq += 1;
@@ -206,7 +214,26 @@ impl Batcher {
         let start = row.process.as_ref().and_then(|process| self.start_ts(process));
         let user = self.users.name(owner.uid);
         let who = Who { owner, process: row.process.as_deref(), user: user.as_deref(), start };
-        who.append(event, processes, &mut self.builder);
+        who.append(event, processes, &self.directory, &mut self.builder);
+    }
+
+    fn push_published(&mut self, publication: &Publication, base: Event<'_>) {
+        let Publication { container, port, netns, removed } = publication;
+        let host = port.host.ip().to_string();
+        let inside = port.container_addr.map(|addr| addr.to_string());
+        let pod = container.pod.as_ref();
+        let event = Event {
+            proto: port.proto.name(),
+            local_addr: Some(&host),
+            local_port: Some(port.host.port()),
+            nat_dst_addr: inside.as_deref(),
+            nat_dst_port: Some(port.container_port),
+            netns: *netns,
+            container_id: Some(&container.id),
+            error: removed.then_some(REMOVED),
+            ..base
+        };
+        self.builder.append(&with_details(event, Some(container), pod));
     }
 
     fn push_process(&mut self, row: &ProcessRow, base: Event<'_>, processes: &mut Processes) {
@@ -214,7 +241,7 @@ impl Batcher {
         let user = self.users.name(row.owner.uid);
         let process = row.process.as_deref();
         let who = Who { owner: &row.owner, process, user: user.as_deref(), start };
-        who.append(base, processes, &mut self.builder);
+        who.append(base, processes, &self.directory, &mut self.builder);
     }
 
     /// Start of a process, nanoseconds since 1970.
@@ -239,7 +266,13 @@ struct Who<'a> {
 
 impl Who<'_> {
     /// Adds `event`, told of this process.
-    fn append(&self, event: Event<'_>, processes: &mut Processes, builder: &mut BatchBuilder) {
+    fn append(
+        &self,
+        event: Event<'_>,
+        processes: &mut Processes,
+        directory: &Directory,
+        builder: &mut BatchBuilder,
+    ) {
         let owner = self.owner;
         let hook_name = String::from_utf8_lossy(owner.thread_name());
         let event = Event {
@@ -255,13 +288,16 @@ impl Who<'_> {
             Some(process) => with_process(event, process, owner, &hook_name, self.start),
             None => with_hook_name(event, owner, &hook_name),
         };
-        match self.process.and_then(|process| process.membership.as_deref()) {
-            Some(membership) => builder.append(&with_membership(event, Some(membership))),
-            None => {
-                let membership = processes.membership(owner.cgroup_id);
-                builder.append(&with_membership(event, membership));
-            }
-        }
+        let membership = match self.process.and_then(|process| process.membership.as_deref()) {
+            Some(membership) => Some(membership),
+            None => processes.membership(owner.cgroup_id),
+        };
+        let container = membership.and_then(|membership| membership.container.as_ref());
+        let names = match container {
+            Some(of) => directory.names(Some(of), of.pod_uid.as_deref()),
+            None => Names::default(),
+        };
+        builder.append(&with_names(with_membership(event, membership), &names));
     }
 }
 
@@ -312,6 +348,29 @@ fn with_membership<'a>(event: Event<'a>, membership: Option<&'a Membership>) -> 
         container_id: container.map(|container| container.id.as_str()),
         container_runtime: container.and_then(|container| container.runtime),
         pod_uid: container.and_then(|container| container.pod_uid.as_deref()),
+        ..event
+    }
+}
+
+fn with_names<'a>(event: Event<'a>, names: &'a Names) -> Event<'a> {
+    with_details(event, names.container(), names.pod())
+}
+
+/// What runtimes say; what the path says of the runtime and the pod's id is better known.
+fn with_details<'a>(
+    event: Event<'a>,
+    container: Option<&'a Details>,
+    pod: Option<&'a Pod>,
+) -> Event<'a> {
+    Event {
+        container_name: container.and_then(|container| container.name.as_deref()),
+        container_image: container.and_then(|container| container.image.as_deref()),
+        container_runtime: event
+            .container_runtime
+            .or_else(|| container.and_then(|container| container.runtime)),
+        pod_name: pod.and_then(|pod| pod.name.as_deref()),
+        pod_namespace: pod.and_then(|pod| pod.namespace.as_deref()),
+        pod_uid: event.pod_uid.or_else(|| pod.and_then(|pod| pod.uid.as_deref())),
         ..event
     }
 }

@@ -64,9 +64,28 @@ pub enum Command {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
+    /// Whom to ask for the names of containers.
+    #[command(flatten)]
+    pub runtimes: RuntimeArgs,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+/// Whom to ask for the names of containers.
+#[derive(Debug, Args)]
+pub struct RuntimeArgs {
+    /// Ask the container runtime at this socket for names (repeatable)
+    ///
+    /// Docker's Engine API, which podman's service speaks too, or Kubernetes' CRI. The usual
+    /// sockets, and that of DOCKER_HOST, are asked as well. A runtime that does not answer costs
+    /// the names of its containers and nothing else.
+    #[arg(long = "runtime-socket", value_name = "PATH", action = ArgAction::Append)]
+    pub runtime_sockets: Vec<PathBuf>,
+
+    /// Ask no container runtime for names
+    #[arg(long, conflicts_with = "runtime_sockets")]
+    pub no_runtimes: bool,
 }
 
 /// Arguments of `recover`.
@@ -152,6 +171,10 @@ pub struct RecordArgs {
     /// Keep only the N newest finished files, those of earlier recordings to FILE included
     #[arg(long, value_name = "N", requires = "rotate")]
     pub keep: Option<NonZeroUsize>,
+
+    /// Whom to ask for the names of containers.
+    #[command(flatten)]
+    pub runtimes: RuntimeArgs,
 
     /// Size of the ring buffer between kernel and recorder, for example 64M
     ///

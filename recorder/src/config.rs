@@ -9,7 +9,8 @@ use std::{
 
 use crate::{
     capture::Target,
-    cli::{Cli, Command, RecordArgs},
+    cli::{Cli, Command, RecordArgs, RuntimeArgs},
+    container::{RuntimeSocket, runtime_sockets},
     rotate::Rotation,
     text::Printable,
 };
@@ -30,11 +31,15 @@ pub enum Config {
     Check {
         /// As JSON.
         json: bool,
+        /// Where container runtimes may listen.
+        runtimes: Vec<RuntimeSocket>,
     },
     /// Show every interface.
     ListInterfaces {
         /// As JSON.
         json: bool,
+        /// Where container runtimes may listen.
+        runtimes: Vec<RuntimeSocket>,
     },
 }
 
@@ -49,6 +54,8 @@ pub struct RecordConfig {
     pub duration: Option<Duration>,
     /// When a file ends and the next begins.
     pub rotation: Rotation,
+    /// Where container runtimes may listen.
+    pub runtimes: Vec<RuntimeSocket>,
     /// Size of the ring buffer, bytes; a power of two.
     pub ring_bytes: u32,
     /// Print nothing but errors.
@@ -88,9 +95,12 @@ impl Config {
     /// [`ConfigError`]
     pub fn new(cli: Cli) -> Result<Self, ConfigError> {
         match cli.command {
-            Some(Command::Check(args)) => Ok(Self::Check { json: args.json }),
+            Some(Command::Check(args)) => {
+                Ok(Self::Check { json: args.json, runtimes: runtimes(&args.runtimes) })
+            }
             None if cli.record.list_interfaces => {
-                Ok(Self::ListInterfaces { json: cli.record.json })
+                let runtimes = runtimes(&cli.record.runtimes);
+                Ok(Self::ListInterfaces { json: cli.record.json, runtimes })
             }
             Some(Command::Recover(args)) => Ok(Self::Recover { path: args.path, json: args.json }),
             None => Ok(Self::Record(RecordConfig::new(cli.record)?)),
@@ -120,11 +130,19 @@ impl RecordConfig {
                 time: args.rotate_time,
                 keep: args.keep.map(NonZeroUsize::get),
             },
+            runtimes: runtimes(&args.runtimes),
             ring_bytes: args.ring_size,
             quiet: args.quiet,
             json: args.json,
         })
     }
+}
+
+fn runtimes(args: &RuntimeArgs) -> Vec<RuntimeSocket> {
+    if args.no_runtimes {
+        return vec![];
+    }
+    runtime_sockets(&args.runtime_sockets, std::env::var_os("DOCKER_HOST").as_deref())
 }
 
 /// Folder, links resolved, and name of a file that need not exist.

@@ -14,7 +14,7 @@ mod worker;
 pub use self::{
     cgroup::{Container, Membership, membership},
     details::{Details, Pod, Port},
-    directory::{Directory, LookUp, Runtime, RuntimeState},
+    directory::{Directory, LookUp, Names, Runtime, RuntimeState},
     sockets::{RuntimeSocket, runtime_sockets},
     table::Publication,
 };

@@ -21,6 +21,9 @@ pub const ENDS_WAIT_NS: u64 = 2_000_000_000;
 /// Nanoseconds an accepted connection waits for the snapshot that shows its listener. Thousands of
 /// processes are looked through in less.
 pub const SNAPSHOT_WAIT_NS: u64 = 2_000_000_000;
+/// Nanoseconds a row waits for the name of its container, where a runtime that answers was asked for
+/// it. Docker answers in 2 ms, and within some 200 ms while it starts containers on a busy host.
+pub const NAME_WAIT_NS: u64 = 1_000_000_000;
 /// Rows held at most, some 40 MB; the oldest go earlier then.
 const MAX_ROWS: usize = 131_072;
 
@@ -97,11 +100,17 @@ impl Window {
     /// The next row in order of time, if it was held long enough at `now_ns` (`CLOCK_BOOTTIME`)
     /// and waits for nothing any more. A row that waits keeps those after it.
     pub fn pop(&mut self, now_ns: u64) -> Option<Row> {
+        self.pop_if(now_ns, |_| true)
+    }
+
+    /// The same, but it stays while it is not `ready`.
+    pub fn pop_if(&mut self, now_ns: u64, ready: impl FnOnce(&Row) -> bool) -> Option<Row> {
         let entry = self.rows.first_entry()?;
         let held = entry.get();
         let until = held.wait.map_or(0, |(_, until)| until);
         let until = until.max(held.row.boot_ns.saturating_add(HOLD_NS));
-        if now_ns < until && self.rows.len() <= MAX_ROWS {
+        let goes = now_ns >= until && ready(&held.row);
+        if !goes && self.rows.len() <= MAX_ROWS {
             return None;
         }
         self.take_first()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto, kind::LossStage, wire::COMM_LEN};
 
-use crate::{interfaces::Interface, process::Process};
+use crate::{container::Publication, interfaces::Interface, process::Process};
 
 /// A row and its time.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub enum Body {
     Lost(LossStage, u64),
     /// An interface and one of its addresses.
     Interface(Box<Interface>),
+    /// A published port of a container.
+    Publish(Box<Publication>),
 }
 
 impl Body {
@@ -41,6 +43,7 @@ impl Body {
             Self::Clock(_) => Kind::Clock,
             Self::Lost(..) => Kind::Lost,
             Self::Interface(_) => Kind::Interface,
+            Self::Publish(_) => Kind::Publish,
         }
     }
 }

@@ -9,6 +9,7 @@ mod stop;
 use std::{
     io::{self, Write as _},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -18,10 +19,15 @@ use crate::{
     check,
     cli::Cli,
     config::Config,
+    container::{Directory, Pod, RuntimeSocket},
     host::Host,
-    interfaces::{Inventory, table},
+    interfaces::{Inventory, Names, table},
     load::{LoadOptions, load},
 };
+
+/// How long runtimes may take to tell of what runs, when somebody waits for it.
+const RUNTIMES_WAIT: Duration = Duration::from_secs(2);
+const NO_THREAD: &str = "cannot start a thread; raise the limit of processes";
 
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +55,8 @@ pub fn main() -> Exit {
         Err(exit) => return exit,
     };
     let result = match config {
-        Config::Check { json } => run_check(json),
-        Config::ListInterfaces { json } => list_interfaces(json),
+        Config::Check { json, runtimes } => run_check(json, runtimes),
+        Config::ListInterfaces { json, runtimes } => list_interfaces(json, runtimes),
         Config::Recover { path, json } => recover::run(&path, json),
         Config::Record(config) => record::run(&config),
     };
@@ -77,22 +83,25 @@ fn parse() -> Result<Config, Exit> {
     })
 }
 
-fn run_check(json: bool) -> anyhow::Result<Exit> {
+fn run_check(json: bool, runtimes: Vec<RuntimeSocket>) -> anyhow::Result<Exit> {
+    let directory = Directory::start(runtimes).context(NO_THREAD)?;
     let probes = load(&LoadOptions::default())?;
     let kernel = Host::this().kernel;
     let hooks = probes.hooks();
+    let runtimes = directory.runtimes(RUNTIMES_WAIT);
     let text = if json {
-        let report = check::report_json(&kernel, hooks);
+        let report = check::report_json(&kernel, hooks, &runtimes);
         serde_json::to_string_pretty(&report).context("cannot write the report")? + "\n"
     } else {
-        check::report_table(&kernel, hooks)
+        check::report_table(&kernel, hooks, &runtimes)
     };
     print(&text)?;
     Ok(if check::is_enough(hooks) { Exit::Success } else { Exit::Error })
 }
 
-fn list_interfaces(json: bool) -> anyhow::Result<Exit> {
-    let inventory = Inventory::take();
+fn list_interfaces(json: bool, runtimes: Vec<RuntimeSocket>) -> anyhow::Result<Exit> {
+    let directory = Directory::start(runtimes).context(NO_THREAD)?;
+    let inventory = Inventory { names: names(&directory), ..Inventory::take() };
     let text = if json {
         let list = table::list_json(&inventory);
         serde_json::to_string_pretty(&list).context("cannot write the list")? + "\n"
@@ -101,6 +110,22 @@ fn list_interfaces(json: bool) -> anyhow::Result<Exit> {
     };
     print(&text)?;
     Ok(Exit::Success)
+}
+
+/// What the runtimes call containers and pods.
+fn names(directory: &Directory) -> Names {
+    let mut names = Names::default();
+    for details in directory.all(RUNTIMES_WAIT) {
+        if let Some(name) = &details.name {
+            names.add_container(details.id.clone(), name.clone());
+        }
+        if let Some(Pod { uid: Some(uid), namespace: Some(namespace), name: Some(name) }) =
+            &details.pod
+        {
+            names.add_pod(uid.clone(), namespace.clone(), name.clone());
+        }
+    }
+    names
 }
 
 /// Writes to standard output.

@@ -46,7 +46,8 @@ fn socket(row: SocketRow) -> Body {
 
 /// Writes the rows to a file and reads them back.
 fn written(rows: Vec<(u64, Body)>) -> EventBatch {
-    let mut batcher = Batcher::new("h".to_owned(), START);
+    let directory = Directory::start(vec![]).expect("no thread");
+    let mut batcher = Batcher::new("h".to_owned(), START, directory);
     batcher.set_namespace(6, 4_026_531_833);
     let mut processes = Processes::default();
     for (boot_ns, body) in rows {

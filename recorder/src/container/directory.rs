@@ -12,6 +12,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    cgroup::Container,
     details::{Details, Pod},
     sockets::RuntimeSocket,
     table::{Publication, State, Table},
@@ -72,6 +73,30 @@ pub enum RuntimeState {
     Down(String),
 }
 
+/// What a row can say of its container and pod.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    details: Option<Arc<Details>>,
+    /// Whether what `details` say of the pod holds: the path says the same, or nothing.
+    of_details: bool,
+    pod: Option<Arc<Pod>>,
+}
+
+impl Names {
+    /// The container, if a runtime knows it.
+    #[must_use]
+    pub fn container(&self) -> Option<&Details> {
+        self.details.as_deref()
+    }
+
+    /// The pod, if a runtime knows it.
+    #[must_use]
+    pub fn pod(&self) -> Option<&Pod> {
+        let told = self.container().filter(|_| self.of_details);
+        told.and_then(|details| details.pod.as_ref()).or(self.pod.as_deref())
+    }
+}
+
 /// What is known of a container now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookUp {
@@ -129,19 +154,15 @@ impl Directory {
         if asked == 0 { LookUp::Unknown } else { LookUp::Pending }
     }
 
-    /// What is known of container `id`; asks nobody.
+    /// What is known of a container, and of the pod with this id.
     #[must_use]
-    pub fn get(&self, id: &str) -> Option<Arc<Details>> {
-        match self.0.shared.lock().table.state(id, Instant::now()) {
-            State::Known(details) => Some(details),
-            _ => None,
-        }
-    }
-
-    /// What is known of the pod with this id.
-    #[must_use]
-    pub fn pod(&self, uid: &str) -> Option<Arc<Pod>> {
-        self.0.shared.lock().table.pod(uid)
+    pub fn names(&self, container: Option<&Container>, pod_uid: Option<&str>) -> Names {
+        let mut known = self.0.shared.lock();
+        let details = container.and_then(|container| known.table.get(&container.id));
+        let told = details.as_ref().and_then(|details| details.pod.as_ref());
+        let of_details = told.is_some_and(|pod| pod_uid.is_none() || pod.uid.as_deref() == pod_uid);
+        let pod = if of_details { None } else { pod_uid.and_then(|uid| known.table.pod(uid)) };
+        Names { details, of_details, pod }
     }
 
     /// Ports that were published or withdrawn since the last call, and how many more there was no
@@ -151,15 +172,16 @@ impl Directory {
         self.0.shared.lock().table.take()
     }
 
-    /// Every socket and what became of it.
+    /// Every socket and what became of it, once that is known, but not later than `patience`.
     #[must_use]
-    pub fn runtimes(&self) -> Vec<Runtime> {
+    pub fn runtimes(&self, patience: Duration) -> Vec<Runtime> {
+        self.settle(patience);
         self.0.shared.lock().runtimes.clone()
     }
 
     /// Waits until every runtime has told of all that runs, or is of no use, but not for longer
     /// than `patience`.
-    pub fn settle(&self, patience: Duration) {
+    fn settle(&self, patience: Duration) {
         let shared = &self.0.shared;
         let connecting = |known: &mut Known| {
             known.runtimes.iter().any(|runtime| runtime.state == RuntimeState::Connecting)
@@ -175,9 +197,17 @@ impl Directory {
         known.runtimes.iter().all(|runtime| runtime.state != RuntimeState::Connecting)
     }
 
-    /// All containers known, those included that have ended lately.
+    /// Whether somebody was asked for a container who may still answer.
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<Details>> {
+    pub fn is_waiting(&self) -> bool {
+        self.0.shared.lock().table.is_waiting()
+    }
+
+    /// All containers known, those included that have ended lately. Waits until every runtime has
+    /// told of all that runs, or is of no use, but not for longer than `patience`.
+    #[must_use]
+    pub fn all(&self, patience: Duration) -> Vec<Arc<Details>> {
+        self.settle(patience);
         self.0.shared.lock().table.known().cloned().collect()
     }
 }

@@ -207,6 +207,15 @@ impl Table {
         (std::mem::take(&mut self.waiting), std::mem::take(&mut self.refused))
     }
 
+    pub(super) fn get(&mut self, id: &str) -> Option<Arc<Details>> {
+        self.entries.get(id)?.details.clone()
+    }
+
+    /// Whether an answer is waited for.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.entries.iter().any(|(_, entry)| entry.details.is_none() && entry.left != 0)
+    }
+
     pub(super) fn pod(&mut self, uid: &str) -> Option<Arc<Pod>> {
         self.pods.get(uid).cloned()
     }

@@ -25,6 +25,7 @@ use crate::{
     check,
     clock::{Sample, StepWatch, rfc3339},
     config::RecordConfig,
+    container::Directory,
     host::Host,
     interfaces::Watch,
     load::{LoadOptions, Probes, Ring, load},
@@ -88,6 +89,7 @@ impl Events {
         file: FirstPart,
         host: &Host,
         config: &RecordConfig,
+        directory: Directory,
         losses: Arc<Losses>,
     ) -> anyhow::Result<Self> {
         // Before anything is attached: the wall clock of the first events comes from here.
@@ -130,8 +132,14 @@ impl Events {
         let rows = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let size = file.size();
-        let mut pipeline =
-            Pipeline::new(host.name.clone(), first, sockets.ok(), interfaces, Arc::clone(&losses));
+        let mut pipeline = Pipeline::new(
+            host.name.clone(),
+            first,
+            sockets.ok(),
+            interfaces,
+            directory,
+            Arc::clone(&losses),
+        );
         if !pipeline.sees_processes() && !config.quiet {
             say("ebpfrec: running in a pid namespace of its own: events name processes by number \
                  only; run on the host to get names\n");
@@ -291,6 +299,7 @@ impl Loop {
         }
         self.pipeline.apply(answers);
         self.pipeline.take_interfaces();
+        self.pipeline.take_publications();
         if !self.pipeline.is_looking()
             && let Some(ready) = self.ready.take()
         {

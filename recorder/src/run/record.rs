@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Exit, events::Events, print, report, say, stop::Stop};
+use super::{Exit, NO_THREAD, events::Events, names, print, report, say, stop::Stop};
 use crate::{
     capture::{self, Capture, FirstPackets},
     config::RecordConfig,
+    container::Directory,
     host::Host,
-    interfaces::Names,
     loss::Losses,
     parquet::FirstPart,
     recover::{RecoverError, recover},
@@ -51,13 +51,14 @@ pub(super) fn run(config: &RecordConfig) -> anyhow::Result<Exit> {
     let packets = config.packets.as_ref().map(|packets| packets.path.as_path());
     let packet_file = packets.map(|path| FirstPackets::create(series(path)?)).transpose()?;
     let mut stop = Stop::install().context("cannot listen for signals; try again")?;
+    let directory = Directory::start(config.runtimes.clone()).context(NO_THREAD)?;
     let opened = config
         .packets
         .as_ref()
-        .map(|packets| capture::open(packets, &host, Names::default))
+        .map(|packets| capture::open(packets, &host, || names(&directory)))
         .transpose()?;
     let events = event_file
-        .map(|file| Events::start(file, &host, config, Arc::clone(&losses)))
+        .map(|file| Events::start(file, &host, config, directory, Arc::clone(&losses)))
         .transpose()?;
     let capture = match (opened, packet_file) {
         (Some(opened), Some(file)) => Some(opened.start(file, &host, &losses)?),

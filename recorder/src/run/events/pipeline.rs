@@ -22,8 +22,9 @@ use super::standing::Standing;
 use crate::{
     batch::Batcher,
     clock::{Pace, Sample, boot_ns},
+    container::{Container, Directory, LookUp},
     decode::{Decoded, ProcessEvent, decode_process, decode_record},
-    hold::{ERROR_WAIT_NS, Wait, Window},
+    hold::{ERROR_WAIT_NS, NAME_WAIT_NS, Wait, Window},
     interfaces::Watch,
     listeners::Listeners,
     lives::{Lives, is_same_peer},
@@ -57,6 +58,7 @@ pub(super) struct Pipeline {
     peers: Peers,
     window: Window,
     batcher: Batcher,
+    directory: Directory,
     /// `None` where the kernel has no socket diagnosis.
     sockets: Option<Sockets>,
     /// `None` where the kernel does not tell of interfaces.
@@ -74,6 +76,7 @@ impl Pipeline {
         first: Sample,
         sockets: Option<Sockets>,
         interfaces: Option<Watch>,
+        directory: Directory,
         losses: Arc<Losses>,
     ) -> Self {
         let mut pipeline = Self {
@@ -85,7 +88,8 @@ impl Pipeline {
             closed_unlisted: HashMap::new(),
             peers: Peers::default(),
             window: Window::default(),
-            batcher: Batcher::new(host, first),
+            batcher: Batcher::new(host, first, directory.clone()),
+            directory,
             sockets,
             interfaces,
             standing: Standing::default(),
@@ -124,7 +128,9 @@ impl Pipeline {
         let clock = Body::Clock(self.batcher.offset_ns(boot_ns));
         let interfaces = self.standing.interfaces().cloned();
         let interfaces = interfaces.map(|interface| Body::Interface(Box::new(interface)));
-        for body in std::iter::once(clock).chain(interfaces) {
+        let published = self.standing.published().cloned();
+        let published = published.map(|publication| Body::Publish(Box::new(publication)));
+        for body in std::iter::once(clock).chain(interfaces).chain(published) {
             self.batcher.push(&Row { boot_ns, body }, &mut self.processes);
         }
         self.list_again();
@@ -141,6 +147,16 @@ impl Pipeline {
             self.push(Body::Interface(Box::new(interface)));
         }
         self.interfaces = Some(watch);
+    }
+
+    /// Reports what changed of published ports.
+    pub(super) fn take_publications(&mut self) {
+        let (publications, refused) = self.directory.publications();
+        self.losses.add(LossStage::Sockets, refused);
+        for publication in publications {
+            self.standing.note_published(&publication);
+            self.push(Body::Publish(Box::new(publication)));
+        }
     }
 
     /// Sees to it that interfaces as they are now are reported.
@@ -249,6 +265,10 @@ impl Pipeline {
         let known = if opens { None } else { self.lives.process(row.socket_cookie, owner.pid) };
         row.process = known.or_else(|| self.processes.get(&owner));
         self.ask_for_namespace(row.netns_cookie, owner.pid);
+        // The sooner it is asked for, the less the row has to wait.
+        if let Some(container) = row.process.as_ref().and_then(|process| process.container()) {
+            let _ = self.directory.look_up(&container.id);
+        }
     }
 
     fn ask_for_namespace(&mut self, netns_cookie: u64, pid: u32) {
@@ -367,21 +387,32 @@ impl Pipeline {
 
     /// Whether what was there at the start is still being looked at.
     pub(super) fn is_looking(&self) -> bool {
-        self.listing || self.interfaces.as_ref().is_some_and(|watch| !watch.has_told_all())
+        self.listing
+            || !self.directory.is_settled()
+            || self.interfaces.as_ref().is_some_and(|watch| !watch.has_told_all())
     }
 
     /// Whether some row waits for something, or the recording as a whole does.
     pub(super) fn is_waiting(&self) -> bool {
-        self.is_looking() || self.listing_again > 0 || self.window.is_waiting()
+        self.is_looking()
+            || self.listing_again > 0
+            || self.window.is_waiting()
+            || self.directory.is_waiting()
     }
 
     /// Moves rows that were held long enough into the batch.
     pub(super) fn release(&mut self) {
         let now = boot_ns();
-        while self.batcher.len() < super::BATCH_ROWS
-            && let Some(row) = self.window.pop(now)
+        let Self { window, batcher, processes, directory, .. } = self;
+        let named = |row: &Row, processes: &mut Processes| {
+            let container = container_of(row, processes);
+            now >= row.boot_ns.saturating_add(NAME_WAIT_NS)
+                || container.is_none_or(|of| directory.look_up(&of.id) != LookUp::Pending)
+        };
+        while batcher.len() < super::BATCH_ROWS
+            && let Some(row) = window.pop_if(now, |row| named(row, processes))
         {
-            self.batcher.push(&row, &mut self.processes);
+            batcher.push(&row, processes);
         }
     }
 
@@ -412,5 +443,19 @@ impl Pipeline {
         while let Some(row) = self.window.take_first() {
             self.batcher.push(&row, &mut self.processes);
         }
+    }
+}
+
+/// The container a row tells of, if any.
+fn container_of<'a>(row: &'a Row, processes: &'a mut Processes) -> Option<&'a Container> {
+    let (owner, process) = match &row.body {
+        Body::Socket(row) => (row.owner.as_ref(), row.process.as_ref()),
+        Body::Process(row) => (Some(&row.owner), row.process.as_ref()),
+        Body::Interface(interface) => return interface.serves.as_ref()?.container.as_ref(),
+        Body::Publish(_) | Body::Clock(_) | Body::Lost(..) => return None,
+    };
+    match process.and_then(|process| process.membership.as_ref()) {
+        Some(membership) => membership.container.as_ref(),
+        None => processes.membership(owner?.cgroup_id)?.container.as_ref(),
     }
 }

@@ -1,20 +1,31 @@
 //! What holds until something says otherwise, and what a reader of a later part alone must
-//! therefore be told again: the interfaces.
+//! therefore be told again: the interfaces, and the published ports.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
-use crate::interfaces::Interface;
+use crate::{
+    container::{Port, Publication},
+    interfaces::Interface,
+};
 
 /// Interfaces and addresses remembered: as many as are looked at.
 const MAX_INTERFACES: usize = 65_536;
 
+/// Published ports remembered: as many as the directory of containers remembers.
+const MAX_PUBLISHED: usize = 65_536;
+
 /// Namespace, index and address.
 type Place = (u64, u32, Option<IpAddr>);
 
-/// The interfaces there are.
+/// The interfaces and published ports there are.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     interfaces: BTreeMap<Place, Interface>,
+    /// By container's id and port.
+    published: HashMap<(String, Port), Publication>,
 }
 
 impl Standing {
@@ -31,6 +42,21 @@ impl Standing {
     /// Those there are, in the order of their namespaces.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = &Interface> {
         self.interfaces.values()
+    }
+
+    /// A published port came or went.
+    pub(super) fn note_published(&mut self, publication: &Publication) {
+        let place = (publication.container.id.clone(), publication.port);
+        if publication.removed {
+            self.published.remove(&place);
+        } else if self.published.len() < MAX_PUBLISHED {
+            self.published.insert(place, publication.clone());
+        }
+    }
+
+    /// The published ports there are, in no order.
+    pub(super) fn published(&self) -> impl Iterator<Item = &Publication> {
+        self.published.values()
     }
 }
 
