@@ -23,11 +23,11 @@ use crate::segment::{Chain, MAGIC, SEGMENT_MAGIC, Segment};
 
 /// Rows of one row group. Small enough that a reader can skip by time and the writer holds a few
 /// MB, large enough that dictionaries pay.
-pub const ROW_GROUP_ROWS: usize = 64 * 1024;
+pub const ROW_GROUP_ROWS: usize = 32 * 1024;
 
 /// Rows of a data page at most: what a column holds before it is compressed, some 60 columns at
 /// once.
-const PAGE_ROWS: usize = 8 * 1024;
+const PAGE_ROWS: usize = 4 * 1024;
 
 /// zstd level. Level 1 writes 0.9 M rows/s at 41 bytes a row; higher levels gain little on
 /// dictionary columns.

@@ -54,7 +54,7 @@ const READ_FOR: Duration = Duration::from_millis(50);
 /// host others would keep it waiting for longer; it takes a few percent of a CPU at most.
 const PRIORITY: i32 = -10;
 /// How often rows go to the file.
-const FLUSH_EVERY: Duration = Duration::from_millis(250);
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Rows of a batch at most.
 const BATCH_ROWS: usize = 8192;
 /// How often counters are looked at, and the peer table is walked.
