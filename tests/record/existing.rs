@@ -116,7 +116,7 @@ fn accepted() -> Result<()> {
 }
 
 fn shared() -> Result<()> {
-    let mut master = Program::start(&["tcp-master", "127.0.0.1:0"])?;
+    let mut master = Program::start(&["tcp-master", "tcp-worker", "127.0.0.1:0"])?;
     let listening: SocketAddr = master.value("listening")?;
     let worker: u32 = master.value("worker")?;
     let recording = Recording::start(EBPFREC, EVENTS)?;

@@ -20,9 +20,12 @@ mod crash;
 mod disk;
 mod errors;
 mod existing;
+mod hand_over;
 mod interfaces;
 mod life;
+mod owner;
 mod packets;
+mod process;
 mod roles;
 mod rotate;
 mod targets;
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
         life::ALL,
         existing::ALL,
         tcp::ALL,
+        process::ALL,
+        owner::ALL,
         udp::ALL,
         packets::ALL,
         interfaces::ALL,

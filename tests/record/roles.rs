@@ -21,7 +21,10 @@ use recorder::{
 };
 use schema::{Event, batch::BatchBuilder, meta::FileMeta};
 
-use super::program::{PATIENCE, PLAY};
+use super::{
+    hand_over,
+    program::{PATIENCE, PLAY},
+};
 
 /// Plays a role in this process.
 pub(crate) fn play(args: &[String]) -> ExitCode {
@@ -55,11 +58,11 @@ fn perform(args: &[&str]) -> Result<()> {
             println!("listening {}", listener.local_addr()?);
             answer(&listener)?;
         }
-        ["tcp-master", addr] => {
+        ["tcp-master", worker, addr] => {
             let listener = TcpListener::bind(addr)?;
             println!("listening {}", listener.local_addr()?);
             let mut worker = Command::new(std::env::current_exe()?)
-                .args([PLAY, "tcp-worker"])
+                .args([PLAY, worker])
                 // The worker's standard input is the listener.
                 .stdin(Stdio::from(OwnedFd::from(listener.try_clone()?)))
                 .spawn()?;
@@ -72,6 +75,17 @@ fn perform(args: &[&str]) -> Result<()> {
         ["tcp-worker"] => {
             let listener = std::io::stdin().as_fd().try_clone_to_owned()?;
             answer(&TcpListener::from(listener))?;
+            // Until the master ends it.
+            std::thread::sleep(PATIENCE);
+            return Ok(());
+        }
+        // Reads a byte from one connection and keeps it open.
+        ["tcp-reader"] => {
+            let listener = std::io::stdin().as_fd().try_clone_to_owned()?;
+            let (mut stream, _) = TcpListener::from(listener).accept()?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.read_exact(&mut [0])?;
+            println!("read 1");
             // Until the master ends it.
             std::thread::sleep(PATIENCE);
             return Ok(());
@@ -153,6 +167,33 @@ fn perform(args: &[&str]) -> Result<()> {
         // Connects to itself again and again until it is let go, and then says of every connection
         // when it was made, between which two moments of CLOCK_BOOTTIME, and from which port.
         ["tcp-storm"] => return storm(),
+        // Connects, says who it is, and is gone.
+        ["tcp-hasty", addr, number] => {
+            let stream = TcpStream::connect(addr)?;
+            println!("{number} {} {}", std::process::id(), stream.local_addr()?);
+            return Ok(());
+        }
+        ["tcp-hasty-refused", addr] => {
+            TcpStream::connect(addr).err().context("it was not refused")?;
+            println!("refused {} {addr}", std::process::id());
+            return Ok(());
+        }
+        // Connects, and becomes another program.
+        ["tcp-chain", addr] => {
+            let stream = TcpStream::connect(addr)?;
+            println!("first {} {}", std::process::id(), stream.local_addr()?);
+            let mut next = Command::new(std::env::current_exe()?);
+            return Err(next.args([PLAY, "tcp-hasty", addr, "last"]).exec().into());
+        }
+        ["tcp-giver", addr] => println!("taken {}", hand_over::give(addr)?),
+        ["tcp-taker"] => return hand_over::take(),
+        ["tcp-parent", addr] => println!("child {}", hand_over::leave_to_child(addr)?),
+        ["tcp-heir"] => return hand_over::inherit(),
+        ["tcp-turns", addr, turns] => {
+            hand_over::take_turns(addr, turns.parse()?)?;
+            println!("turns {turns}");
+        }
+        ["tcp-turn-taker"] => return hand_over::take_turns_as_child(),
         // Writes rows as fast as the disk takes them, and says which it has handed over.
         ["event-file", path, part_bytes] => return write_rows(path.as_ref(), part_bytes.parse()?),
         _ => bail!("no such role"),

@@ -99,7 +99,7 @@ fn refused(addr: &str) -> Result<()> {
 
 fn worker() -> Result<()> {
     let recording = Recording::start(EBPFREC, EVENTS)?;
-    let mut master = Program::start(&["tcp-master", "127.0.0.1:0"])?;
+    let mut master = Program::start(&["tcp-master", "tcp-worker", "127.0.0.1:0"])?;
     let listening: SocketAddr = master.value("listening")?;
     let worker: u32 = master.value("worker")?;
     let mut client = Program::start(&["tcp-client", &listening.to_string(), "10"])?;

@@ -16,6 +16,9 @@ use crate::{
 /// program from a slow disk takes no longer.
 const LOADING_NS: u64 = 1_000_000_000;
 
+/// What stands for arguments that the kernel program left out.
+const CUT: &str = " …";
+
 /// Name, path and arguments, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
@@ -137,9 +140,9 @@ pub(super) fn earliest_start(boot_ns: u64, started: Option<&Started>) -> u64 {
 fn told(started: &Started) -> Facts {
     // A relative path means something only to whoever knows the folder.
     let path = started.path.as_ref().filter(|path| path.starts_with(b"/"));
-    let mut cmdline = quote_cmdline(&started.arguments, MAX_CMDLINE);
+    let mut cmdline = quote_cmdline(&started.arguments, MAX_CMDLINE - CUT.len());
     if started.cut && !cmdline.ends_with('…') {
-        cmdline.push_str(" …");
+        cmdline.push_str(CUT);
     }
     Facts {
         comm: None,
