@@ -8,14 +8,16 @@ kernel=$1 out=$2 program=$3 suite=$4 path=$5
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+# Some tests run as somebody else.
+chmod 755 "$root"
 
-mkdir -p "$root"/{bin,dev,etc,lib,proc,run,sys,tmp} "$root$(dirname "$path")"
+mkdir -p "$root"/{bin,dev,etc,lib,proc,run,sys,tmp}
 install "$(command -v busybox)" "$root/bin/busybox"
-for applet in cat echo insmod ip ln mkdir mount poweroff sh sync; do
+for applet in cat dirname echo insmod ip ln mkdir mount poweroff sh sync; do
 	ln -s busybox "$root/bin/$applet"
 done
 install "$program" "$root/bin/ebpfrec"
-ln -s /bin/ebpfrec "$root$path"
+echo "$path" >"$root/etc/program.path"
 install "$suite" "$root/bin/suite"
 install "$here/init" "$root/init"
 printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"

@@ -1,7 +1,7 @@
 # From the reports of `ebpfrec check --json`, one for each kernel: hooks down, kernels across, in
 # Markdown.
 def row: "| " + join(" | ") + " |";
-def release: .kernel | split("-")[0] | split("+")[0];
+def release: .kernel | rtrimstr("-cloud-amd64");
 . as $reports
 | (["hook", "needed"] + map(release) | row),
   (["---", "---"] + map("---") | row),
