@@ -20,6 +20,7 @@
 //! - [`output`], [`rotate`]: files that get their name when they are whole, one after the other
 //! - [`recover`]: what a recording left that was cut off
 //! - [`loss`], [`summary`], [`status`]: what was lost, and what the user sees
+//! - [`privileges`]: what each thread may still do
 //! - [`host`], [`text`]: small things
 
 pub mod batch;
@@ -44,6 +45,7 @@ pub mod netlink;
 pub mod output;
 pub mod parquet;
 pub mod peers;
+pub mod privileges;
 pub mod process;
 pub mod procfs;
 pub mod recover;

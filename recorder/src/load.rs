@@ -26,6 +26,13 @@ pub use self::{
     ring::Ring,
 };
 
+// The object is built for little-endian kernels, and reads tracepoints whose fields are as wide as
+// on a 64-bit one.
+#[cfg(any(target_endian = "big", not(target_pointer_width = "64")))]
+compile_error!(
+    "ebpfrec needs a 64-bit little-endian machine: its kernel programs are built for that alone"
+);
+
 /// The kernel programs, built by `make probes`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../probes/probes.o");
 

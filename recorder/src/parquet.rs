@@ -24,6 +24,7 @@ use crate::{
     clock::Sample,
     loss::Losses,
     output::{OutputError, Room},
+    privileges::{self, Work},
     rotate::Rotation,
 };
 
@@ -211,6 +212,7 @@ fn write_all(
     state: &State,
     losses: &Losses,
 ) -> Result<Parts, EventFileError> {
+    privileges::enter(Work::Files);
     let stop = || state.stopped.store(true, Ordering::Relaxed);
     for message in messages {
         let (batch, bytes) = match message {

@@ -41,9 +41,9 @@ for series; do
 	fi
 	version=${image#linux-image-}
 	if [ "$(cat "$folder/$series/version" 2>/dev/null)" != "$version" ]; then
-		# Since 7.0 the image is in one package and its modules in another.
+		# Since 7.0 the image is in one package, its modules and their lists in others.
 		parts=$(apt-cache "${options[@]}" depends --important "$image" |
-			grep -oE "linux-(binary|modules)-${version//+/\\+}\$" || true)
+			grep -oE "linux-(base|binary|modules)-${version//+/\\+}\$" || true)
 		rm -rf "${folder:?}/$series" "$folder/new"
 		mkdir "$folder/new"
 		for package in $image $parts; do

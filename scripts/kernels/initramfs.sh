@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # initramfs.sh KERNEL OUT PROGRAM SUITE PATH: what a machine under test boots into: busybox, the
 # program, the test suite, which looks for the program at PATH, and the modules of KERNEL (a folder
-# of fetch.sh) that a socket needs to be asked about.
+# of fetch.sh) that a socket needs to be asked about. Tests listed in lacking-SERIES.txt are skipped.
 set -euo pipefail
 
 kernel=$1 out=$2 program=$3 suite=$4 path=$5
@@ -13,8 +13,16 @@ chmod 755 "$root"
 
 mkdir -p "$root"/{bin,dev,etc,lib,proc,run,sys,tmp}
 install "$(command -v busybox)" "$root/bin/busybox"
-for applet in cat dirname echo insmod ip ln mkdir mount poweroff sh sync; do
+for applet in cat dirname echo insmod ln mkdir mount poweroff sh sleep sync unshare; do
 	ln -s busybox "$root/bin/$applet"
+done
+# What the tests run, with its libraries.
+for tool in ip bash; do
+	path_of=$(command -v "$tool")
+	install "$path_of" "$root/bin/$tool"
+	{ ldd "$path_of" || true; } | grep -oE '/[^ )]+' | while read -r library; do
+		install -D "$library" "$root$library"
+	done
 done
 install "$program" "$root/bin/ebpfrec"
 echo "$path" >"$root/etc/program.path"
@@ -23,13 +31,18 @@ install "$here/init" "$root/init"
 printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"
 echo '127.0.0.1 localhost' >"$root/etc/hosts"
 
+lacking=$here/lacking-${kernel##*/}.txt
+if [ -f "$lacking" ]; then
+	awk '!/^#/ { printf "--skip %s ", $1 }' "$lacking" >"$root/etc/skip"
+fi
+
 # Unpacked and in the order they have to be loaded in: so the machine needs no tools for that.
 modules=$(dirname "$(find "$kernel" -name modules.order)")
 base=${modules%/lib/modules/*}
 [ -d "$base/lib" ] || base=${modules%%/usr/lib/modules/*}
 version=${modules##*/}
 depmod -b "$base" "$version" 2>/dev/null
-for name in inet_diag tcp_diag udp_diag veth dummy; do
+for name in inet_diag tcp_diag udp_diag veth dummy bridge; do
 	modprobe -d "$base" -S "$version" --show-depends "$name" 2>/dev/null || true
 done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r module; do
 	plain=${module##*/}

@@ -116,7 +116,7 @@ fn privilege() -> Result<()> {
         Ok(String::from_utf8(output.stderr)?)
     };
     let need = "ebpfrec: the kernel programs need root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: \
-                run it with sudo\n";
+                run it with sudo, or see --help\n";
     let said = run(&["--events", "ev.parquet"])?;
     ensure!(said == need, "{said}");
     let said = run(&["check"])?;

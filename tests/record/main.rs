@@ -28,6 +28,7 @@ mod packets;
 mod process;
 mod roles;
 mod rotate;
+mod safety;
 mod targets;
 mod tcp;
 mod udp;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         disk::ALL,
         crash::ALL,
         rotate::ALL,
+        safety::ALL,
         errors::LIVE,
     ]
     .concat();

@@ -33,7 +33,16 @@ impl Recording {
 
     /// The same in an existing folder.
     pub(crate) fn start_in(folder: TempDir, program: &str, args: &[&str]) -> Result<Self> {
-        let mut recorder = Command::new(program)
+        Self::start_command(folder, Command::new(program), args)
+    }
+
+    /// The same with a command of which more is said already, such as whose it is.
+    pub(crate) fn start_command(
+        folder: TempDir,
+        mut command: Command,
+        args: &[&str],
+    ) -> Result<Self> {
+        let mut recorder = command
             .current_dir(folder.path())
             .args(args)
             .stdin(Stdio::null())
@@ -53,6 +62,11 @@ impl Recording {
     /// Where the files are.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The recorder's pid.
+    pub(crate) fn pid(&self) -> u32 {
+        self.recorder.id()
     }
 
     /// Sends a signal.

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     loss::Losses,
     output::{OutputError, Room},
+    privileges::{self, Work},
 };
 
 /// How long packets wait for earlier ones of other interfaces.
@@ -35,6 +36,7 @@ pub(super) fn write_all(
     state: &State,
     losses: &Losses,
 ) -> Result<PacketFile, CaptureError> {
+    privileges::enter(Work::Files);
     let mut merge = Merge::new(file.interfaces());
     let mut full = false;
     loop {

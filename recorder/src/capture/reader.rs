@@ -18,6 +18,7 @@ use crate::{
     interfaces::losses_of,
     loss::{Losses, Rise},
     namespaces::{Namespace, is_used},
+    privileges::{self, Work},
 };
 
 /// How long after the request to stop a packet from before can still arrive: two turns of the
@@ -123,6 +124,8 @@ impl Reader {
     /// Reads until it is told to stop; else returns why there is nothing more to come.
     fn read_all(&mut self) -> Result<(), String> {
         self.enter()?;
+        let elsewhere = self.device.source.inside.is_some();
+        privileges::enter(if elsewhere { Work::CaptureElsewhere } else { Work::Capture });
         let ended = self.read_until_stop();
         if ended.is_err() {
             // Of an interface that is gone, the kernel still has the last packets, and hands them

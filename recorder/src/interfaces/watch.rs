@@ -22,7 +22,11 @@ use rustix::{
 use schema::kind::LossStage;
 
 use super::{Interface, Inventory, changes::Told};
-use crate::{loss::Losses, namespaces::Namespace};
+use crate::{
+    loss::Losses,
+    namespaces::Namespace,
+    privileges::{self, Work},
+};
 
 /// `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR`, `RTNLGRP_IPV6_IFADDR` and `RTNLGRP_NSID`, as bits.
 const GROUPS: u32 = 1 | 1 << 4 | 1 << 8 | 1 << 27;
@@ -144,6 +148,7 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
+        privileges::enter(Work::Namespaces);
         while !self.shared.stop.load(Ordering::Acquire) {
             let asked = self.shared.asked.load(Ordering::Acquire);
             let begun = Instant::now();

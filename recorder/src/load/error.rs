@@ -13,7 +13,7 @@ use aya::{
 pub enum LoadError {
     /// The kernel said no.
     #[error(
-        "the kernel programs need root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run it with sudo"
+        "the kernel programs need root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run it with sudo, or see --help"
     )]
     NoPrivilege,
     /// Linux before 5.8.
@@ -104,7 +104,7 @@ mod tests {
         let error = from_maps(create_error(1));
         assert_eq!(
             error.to_string(),
-            "the kernel programs need root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run it with sudo"
+            "the kernel programs need root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run it with sudo, or see --help"
         );
     }
 

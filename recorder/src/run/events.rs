@@ -32,6 +32,7 @@ use crate::{
     loss::{Losses, Rise},
     parquet::{EventFile, FileSize, FirstPart, Written},
     peers,
+    privileges::{self, Work},
     sockets::Sockets,
 };
 
@@ -232,6 +233,7 @@ impl Loop {
     fn run(mut self) -> anyhow::Result<Ended> {
         // Of this thread alone. Without the privilege it runs like any other.
         let _ = rustix::process::setpriority_process(None, PRIORITY);
+        privileges::enter(Work::Events);
         let mut flush_at = Instant::now() + FLUSH_EVERY;
         let mut sweep_at = Instant::now() + SWEEP_EVERY;
         while !self.wait() && !self.file.has_stopped() {

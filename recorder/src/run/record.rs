@@ -16,6 +16,7 @@ use crate::{
     host::Host,
     loss::Losses,
     parquet::FirstPart,
+    privileges::{self, Work},
     recover::{RecoverError, recover},
     rotate::{self, Series, State},
     status::{Figures, Status},
@@ -64,6 +65,7 @@ pub(super) fn run(config: &RecordConfig) -> anyhow::Result<Exit> {
         (Some(opened), Some(file)) => Some(opened.start(file, &host, &losses)?),
         _ => None,
     };
+    privileges::keep(Work::Main).context("cannot give up privileges; report this kernel")?;
     say("ebpfrec: recording\n");
     let start = Instant::now();
     stop.after(config.duration);

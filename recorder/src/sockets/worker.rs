@@ -31,6 +31,7 @@ use super::{
 use crate::{
     namespaces::{Namespace, find_all, own_namespace, path_of},
     netlink::{ask, messages},
+    privileges::{self, Work},
 };
 
 /// How long a socket is given to be destroyed before its namespace is dumped for it. A name service
@@ -100,6 +101,7 @@ impl Worker {
     pub(super) fn run(mut self) {
         // Of this thread alone; broadcasts wait for nobody.
         let _ = rustix::process::setpriority_process(None, PRIORITY);
+        privileges::enter(Work::Namespaces);
         // Ends when the other side is gone; nothing is left to be done then.
         let Err(Gone) = self.serve();
     }
