@@ -35,6 +35,8 @@ pub enum Work {
     Files,
     /// Asks about sockets, namespaces and interfaces.
     Namespaces,
+    /// Asks container runtimes, whose sockets may be in another user's folder.
+    Runtimes,
     /// Reads packets from a socket that is open.
     Capture,
     /// The same, having gone to another network namespace, and watches who else is there.
@@ -50,6 +52,7 @@ impl Work {
             // Reading a map takes CAP_BPF on kernels before 5.19 that refuse eBPF to others.
             Self::Events => PROC.union(CapabilitySet::BPF),
             Self::Namespaces => NAMESPACES,
+            Self::Runtimes => CapabilitySet::DAC_OVERRIDE,
             Self::Capture => CapabilitySet::empty(),
             Self::CaptureElsewhere => PROC,
         }

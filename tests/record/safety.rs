@@ -57,6 +57,7 @@ fn allowed(thread: &str) -> Option<&'static [u32]> {
         "ebpfrec" | "event-file" | "finish-part" | "packet-file" => Some(FILES),
         "events" => Some(&[DAC_READ_SEARCH, SYS_PTRACE, BPF]),
         "sockets" | "snapshot" | "interfaces" => Some(NAMESPACES),
+        "containers" => Some(&[DAC_OVERRIDE]),
         "capture-0" => Some(&[]),
         _ => None,
     }

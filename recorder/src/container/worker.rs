@@ -22,6 +22,7 @@ use super::{
     http::Failure,
     sockets::{Protocol, RuntimeSocket},
 };
+use crate::privileges::{self, Work};
 
 /// How long a runtime that failed is left alone at first; every failure doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
@@ -49,6 +50,7 @@ pub(super) fn run(
     shared: &Arc<Shared>,
     stop: oneshot::Receiver<()>,
 ) {
+    privileges::enter(Work::Runtimes);
     let runtime = match Builder::new_current_thread().enable_io().enable_time().build() {
         Ok(runtime) => runtime,
         Err(error) => {
