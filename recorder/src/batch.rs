@@ -1,16 +1,27 @@
 //! Rows to record batches: gives every row its number, its wall clock and its text.
 
-use std::{borrow::Cow, fmt::Write as _, num::NonZeroUsize};
+mod memo;
+mod who;
+
+use std::{borrow::Cow, fmt::Write as _, net::IpAddr, num::NonZeroUsize, sync::Arc};
 
 use arrow_array::RecordBatch;
 use lru::LruCache;
-use schema::{Event, Kind, Source, batch::BatchBuilder, community_id::community_id};
+use schema::{
+    Endpoint, Event, FiveTuple, FlowKey, Kind, Source, batch::BatchBuilder,
+    community_id::community_id,
+};
+
+use self::{
+    memo::Memo,
+    who::{Who, describe_container, describe_served},
+};
 
 use crate::{
     clock::{Offsets, Sample},
-    container::{Details, Directory, Membership, Names, Pod, Publication},
+    container::{Directory, Publication},
     errno::errno_name,
-    interfaces::Serves,
+    interfaces::Interface,
     process::{Process, Processes},
     row::{Body, Owner, ProcessRow, Row, SocketRow},
     users::Users,
@@ -25,7 +36,7 @@ const REMOVED: &str = "removed";
 /// Makes batches.
 pub struct Batcher {
     builder: BatchBuilder,
-    host: String,
+    host: Arc<str>,
     seq: u64,
     last_boot_ns: u64,
     offsets: Offsets,
@@ -37,8 +48,15 @@ pub struct Batcher {
     directory: Directory,
     namespaces: LruCache<u64, u64>,
     kinds: [u64; Kind::ALL.len()],
-    local: String,
-    remote: String,
+    texts: Texts,
+}
+
+/// Texts of rows that look alike.
+#[derive(Debug, Default)]
+struct Texts {
+    local: Memo<IpAddr>,
+    remote: Memo<IpAddr>,
+    flow: Memo<FlowKey>,
 }
 
 impl Batcher {
@@ -47,7 +65,7 @@ impl Batcher {
     pub fn new(host: String, start: Sample, directory: Directory) -> Self {
         Self {
             builder: BatchBuilder::default(),
-            host,
+            host: host.into(),
             seq: 0,
             last_boot_ns: start.boot_ns,
             offsets: Offsets::new(start),
@@ -57,8 +75,7 @@ impl Batcher {
             directory,
             namespaces: LruCache::new(MAX_NAMESPACES),
             kinds: [0; Kind::ALL.len()],
-            local: String::new(),
-            remote: String::new(),
+            texts: Texts::default(),
         }
     }
 
@@ -115,133 +132,149 @@ impl Batcher {
             self.offsets.push(Sample { boot_ns: row.boot_ns, offset_ns });
         }
         let kind = row.body.kind();
-        let host = std::mem::take(&mut self.host);
-        let base = Event {
+        let source = match &row.body {
+            Body::Socket(socket) if socket.kind != Kind::Socket => Source::Probe,
+            Body::Process(_) => Source::Probe,
+            Body::Socket(_) | Body::Interface(_) => Source::Snapshot,
+            Body::Publish(_) => Source::Runtime,
+            Body::Clock(_) | Body::Lost(..) => Source::Recorder,
+        };
+        let host = Arc::clone(&self.host);
+        let mut event = Event {
             ts: self.offsets.wall_ns(row.boot_ns),
             boot_ns: row.boot_ns,
             host: &host,
             kind: kind.as_str(),
             seq: self.seq,
-            source: match &row.body {
-                Body::Socket(socket) if socket.kind != Kind::Socket => Source::Probe,
-                Body::Process(_) => Source::Probe,
-                Body::Socket(_) | Body::Interface(_) => Source::Snapshot,
-                Body::Publish(_) => Source::Runtime,
-                Body::Clock(_) | Body::Lost(..) => Source::Recorder,
-            }
-            .as_str(),
+            source: source.as_str(),
             ..Event::default()
         };
         match &row.body {
-            Body::Socket(socket) => self.push_socket(socket, base, processes),
-            Body::Process(process) => self.push_process(process, base, processes),
+            Body::Socket(socket) => self.push_socket(socket, event, processes),
+            Body::Process(process) => {
+                let ProcessRow { owner, process, .. } = &**process;
+                self.push_of(owner, process.as_deref(), event, processes);
+            }
             Body::Clock(offset_ns) => {
-                self.builder.append(&Event { mono_offset_ns: Some(*offset_ns), ..base });
+                event.mono_offset_ns = Some(*offset_ns);
+                self.builder.append(&event);
             }
-            Body::Lost(stage, count) => self.builder.append(&Event {
-                error: Some(stage.as_str()),
-                count: Some(*count),
-                ..base
-            }),
-            Body::Interface(interface) => {
-                let address = interface.address.map(|address| address.to_canonical().to_string());
-                let event = Event {
-                    ifname: Some(&interface.name),
-                    ifindex: Some(interface.index),
-                    mac: interface.mac.as_deref(),
-                    netns: Some(interface.netns),
-                    netns_cookie: interface.netns_cookie,
-                    peer_ifindex: interface.peer.map(|peer| peer.index),
-                    peer_netns: interface.peer.and_then(|peer| peer.netns),
-                    local_addr: address.as_deref(),
-                    error: interface.removed.then_some(REMOVED),
-                    ..base
-                };
-                let serves = interface.serves.as_deref();
-                let container = serves.and_then(|serves| serves.container.as_ref());
-                let pod_uid = serves.and_then(|serves| serves.pod_uid.as_deref());
-                let names = self.directory.names(container, pod_uid);
-                self.builder.append(&with_names(with_served(event, serves), &names));
+            Body::Lost(stage, count) => {
+                event.error = Some(stage.as_str());
+                event.count = Some(*count);
+                self.builder.append(&event);
             }
-            Body::Publish(publication) => self.push_published(publication, base),
+            Body::Interface(interface) => self.push_interface(interface, event),
+            Body::Publish(publication) => self.push_published(publication, event),
         }
-        self.host = host;
         self.seq += 1;
         self.last_boot_ns = row.boot_ns;
         self.kinds[kind as usize] += 1;
     }
 
-    fn push_socket(&mut self, row: &SocketRow, base: Event<'_>, processes: &mut Processes) {
+    fn push_interface(&mut self, interface: &Interface, event: Event<'_>) {
+        // Borrows from here on, too.
+        let mut event: Event<'_> = event;
+        let address = interface.address.map(|address| address.to_canonical().to_string());
+        event.local_addr = address.as_deref();
+        event.ifname = Some(&interface.name);
+        event.ifindex = Some(interface.index);
+        event.mac = interface.mac.as_deref();
+        event.netns = Some(interface.netns);
+        event.netns_cookie = interface.netns_cookie;
+        event.peer_ifindex = interface.peer.map(|peer| peer.index);
+        event.peer_netns = interface.peer.and_then(|peer| peer.netns);
+        event.error = interface.removed.then_some(REMOVED);
+        let names = interface.serves.as_ref().map(|serves| {
+            self.directory.names(serves.container.as_ref(), serves.pod_uid.as_deref())
+        });
+        if let (Some(serves), Some(names)) = (&interface.serves, &names) {
+            describe_served(serves, names, &mut event);
+        }
+        self.builder.append(&event);
+    }
+
+    fn push_published(&mut self, publication: &Publication, event: Event<'_>) {
+        let mut event: Event<'_> = event;
+        let Publication { container, port, netns, removed } = publication;
+        let host = port.host.ip().to_string();
+        let inside = port.container_addr.map(|addr| addr.to_string());
+        event.proto = port.proto.name();
+        event.local_addr = Some(&host);
+        event.local_port = Some(port.host.port());
+        event.nat_dst_addr = inside.as_deref();
+        event.nat_dst_port = Some(port.container_port);
+        event.netns = *netns;
+        event.container_id = Some(&container.id);
+        event.error = removed.then_some(REMOVED);
+        describe_container(Some(container), container.pod.as_ref(), &mut event);
+        self.builder.append(&event);
+    }
+
+    fn push_socket(&mut self, row: &SocketRow, event: Event<'_>, processes: &mut Processes) {
+        let mut event: Event<'_> = event;
+        let mut texts = std::mem::take(&mut self.texts);
         let local = row.local.endpoint();
-        self.local.clear();
-        self.remote.clear();
-        // Writing to a string cannot fail.
-        let _ = local.map(|end| write!(self.local, "{}", end.ip()));
-        let _ = row.remote.map(|end| write!(self.remote, "{}", end.ip()));
-        let community_id = row.tuple().and_then(community_id);
         let error = row.errno.map(|errno| match errno_name(errno) {
             Some(name) => Cow::Borrowed(name),
             None => Cow::Owned(format!("errno {errno}")),
         });
-        let netns = self.namespaces.get(&row.netns_cookie).copied();
-        let event = Event {
-            proto: row.proto.name(),
-            direction: row.direction.map(schema::EventDirection::as_str),
-            local_addr: local.map(|_| self.local.as_str()),
-            remote_addr: row.remote.map(|_| self.remote.as_str()),
-            local_port: local.map(schema::Endpoint::port),
-            remote_port: row.remote.map(schema::Endpoint::port),
-            socket_cookie: known_id(row.socket_cookie),
-            netns_cookie: known_id(row.netns_cookie),
-            netns,
-            v6only: row.v6only,
-            community_id: community_id.as_deref(),
-            latency_us: row.latency_us,
-            retransmits: row.counters.map(|counters| counters.retransmits),
-            segs_out: row.counters.map(|counters| counters.segs_out),
-            segs_in: row.counters.map(|counters| counters.segs_in),
-            bytes_sent: row.counters.map(|counters| counters.bytes_sent),
-            bytes_received: row.counters.map(|counters| counters.bytes_received),
-            srtt_us: row.counters.map(|counters| counters.srtt_us),
-            error: error.as_deref(),
-            count: row.count,
-            ..base
-        };
-        let Some(owner) = &row.owner else {
-            self.builder.append(&event);
-            return;
-        };
-        let start = row.process.as_ref().and_then(|process| self.start_ts(process));
+        event.proto = row.proto.name();
+        event.direction = row.direction.map(schema::EventDirection::as_str);
+        event.local_addr = local.map(|end| address(&mut texts.local, end));
+        event.local_port = local.map(schema::Endpoint::port);
+        event.remote_addr = row.remote.map(|end| address(&mut texts.remote, end));
+        event.remote_port = row.remote.map(schema::Endpoint::port);
+        event.socket_cookie = known_id(row.socket_cookie);
+        event.netns_cookie = known_id(row.netns_cookie);
+        event.netns = self.namespaces.get(&row.netns_cookie).copied();
+        event.v6only = row.v6only;
+        event.community_id = row.tuple().and_then(|tuple| flow(&mut texts.flow, tuple));
+        event.latency_us = row.latency_us;
+        if let Some(counters) = &row.counters {
+            event.retransmits = Some(counters.retransmits);
+            event.segs_out = Some(counters.segs_out);
+            event.segs_in = Some(counters.segs_in);
+            event.bytes_sent = Some(counters.bytes_sent);
+            event.bytes_received = Some(counters.bytes_received);
+            event.srtt_us = Some(counters.srtt_us);
+        }
+        event.error = error.as_deref();
+        event.count = row.count;
+        match &row.owner {
+            Some(owner) => self.push_of(owner, row.process.as_deref(), event, processes),
+            None => self.builder.append(&event),
+        }
+        self.texts = texts;
+    }
+
+    /// Adds `event`, told of this process.
+    fn push_of(
+        &mut self,
+        owner: &Owner,
+        process: Option<&Process>,
+        event: Event<'_>,
+        processes: &mut Processes,
+    ) {
+        let mut event: Event<'_> = event;
         let user = self.users.name(owner.uid);
-        let who = Who { owner, process: row.process.as_deref(), user: user.as_deref(), start };
-        who.append(event, processes, &self.directory, &mut self.builder);
-    }
-
-    fn push_published(&mut self, publication: &Publication, base: Event<'_>) {
-        let Publication { container, port, netns, removed } = publication;
-        let host = port.host.ip().to_string();
-        let inside = port.container_addr.map(|addr| addr.to_string());
-        let pod = container.pod.as_ref();
-        let event = Event {
-            proto: port.proto.name(),
-            local_addr: Some(&host),
-            local_port: Some(port.host.port()),
-            nat_dst_addr: inside.as_deref(),
-            nat_dst_port: Some(port.container_port),
-            netns: *netns,
-            container_id: Some(&container.id),
-            error: removed.then_some(REMOVED),
-            ..base
+        let membership = process.and_then(|process| process.membership.as_deref());
+        let membership = membership.or_else(|| processes.membership(owner.cgroup_id));
+        let container = membership.and_then(|membership| membership.container.as_ref());
+        // Most rows are of processes in none, and asking takes a lock.
+        let names =
+            container.map(|of| self.directory.names(Some(of), of.pod_uid.as_deref()));
+        let who = Who {
+            owner,
+            hook_name: String::from_utf8_lossy(owner.thread_name()),
+            process,
+            user: user.as_deref(),
+            start: process.and_then(|process| self.start_ts(process)),
+            membership,
+            names: names.as_ref(),
         };
-        self.builder.append(&with_details(event, Some(container), pod));
-    }
-
-    fn push_process(&mut self, row: &ProcessRow, base: Event<'_>, processes: &mut Processes) {
-        let start = row.process.as_ref().and_then(|process| self.start_ts(process));
-        let user = self.users.name(row.owner.uid);
-        let process = row.process.as_deref();
-        let who = Who { owner: &row.owner, process, user: user.as_deref(), start };
-        who.append(base, processes, &self.directory, &mut self.builder);
+        who.describe(&mut event);
+        self.builder.append(&event);
     }
 
     /// Start of a process, nanoseconds since 1970.
@@ -252,138 +285,21 @@ impl Batcher {
     }
 }
 
+fn address(texts: &mut Memo<IpAddr>, end: Endpoint) -> &str {
+    let ip = end.ip();
+    // Writing to a string cannot fail.
+    texts.get(ip, |text| write!(text, "{ip}").unwrap_or_default())
+}
+
+fn flow(texts: &mut Memo<FlowKey>, tuple: FiveTuple) -> Option<&str> {
+    let text = texts.get(tuple.canonical().0, |text| {
+        text.push_str(&community_id(tuple).unwrap_or_default());
+    });
+    (!text.is_empty()).then_some(text)
+}
+
 fn known_id(id: u64) -> Option<u64> {
     (id != 0).then_some(id)
-}
-
-/// A process, and what is looked up of it when its row is written.
-struct Who<'a> {
-    owner: &'a Owner,
-    process: Option<&'a Process>,
-    user: Option<&'a str>,
-    start: Option<i64>,
-}
-
-impl Who<'_> {
-    /// Adds `event`, told of this process.
-    fn append(
-        &self,
-        event: Event<'_>,
-        processes: &mut Processes,
-        directory: &Directory,
-        builder: &mut BatchBuilder,
-    ) {
-        let owner = self.owner;
-        let hook_name = String::from_utf8_lossy(owner.thread_name());
-        let event = Event {
-            pid: Some(owner.pid),
-            tid: Some(owner.tid),
-            uid: Some(owner.uid),
-            gid: Some(owner.gid),
-            user: self.user,
-            cgroup_id: known_id(owner.cgroup_id),
-            ..event
-        };
-        let event = match self.process {
-            Some(process) => with_process(event, process, owner, &hook_name, self.start),
-            None => with_hook_name(event, owner, &hook_name),
-        };
-        let membership = match self.process.and_then(|process| process.membership.as_deref()) {
-            Some(membership) => Some(membership),
-            None => processes.membership(owner.cgroup_id),
-        };
-        let container = membership.and_then(|membership| membership.container.as_ref());
-        let names = match container {
-            Some(of) => directory.names(Some(of), of.pod_uid.as_deref()),
-            None => Names::default(),
-        };
-        builder.append(&with_names(with_membership(event, membership), &names));
-    }
-}
-
-fn with_process<'a>(
-    event: Event<'a>,
-    process: &'a Process,
-    owner: &Owner,
-    hook_name: &'a str,
-    start_ts: Option<i64>,
-) -> Event<'a> {
-    // The main thread's name is the process's, and the hook saw it at the very moment.
-    let main = owner.tid == owner.pid && !hook_name.is_empty();
-    let program = &*process.program;
-    let comm = if main { Some(hook_name) } else { program.comm() };
-    let thread = (!hook_name.is_empty() && Some(hook_name) != comm).then_some(hook_name);
-    let parent = process.parent.as_deref();
-    Event {
-        comm,
-        thread,
-        exe: program.exe(),
-        cmdline: program.cmdline(),
-        start_ts,
-        ppid: (process.ppid != 0).then_some(process.ppid),
-        parent_uid: parent.map(|parent| parent.uid),
-        parent_gid: parent.map(|parent| parent.gid),
-        parent_comm: parent.and_then(|parent| parent.program.comm()),
-        parent_exe: parent.and_then(|parent| parent.program.exe()),
-        ..event
-    }
-}
-
-/// A process that was gone before it could be looked at: of a thread's name it is not known
-/// whether it is the process's.
-fn with_hook_name<'a>(event: Event<'a>, owner: &Owner, hook_name: &'a str) -> Event<'a> {
-    let name = (!hook_name.is_empty()).then_some(hook_name);
-    if owner.tid == owner.pid {
-        Event { comm: name, ..event }
-    } else {
-        Event { thread: name, ..event }
-    }
-}
-
-fn with_membership<'a>(event: Event<'a>, membership: Option<&'a Membership>) -> Event<'a> {
-    let Some(membership) = membership else { return event };
-    let container = membership.container.as_ref();
-    Event {
-        cgroup_path: membership.path.as_deref(),
-        container_id: container.map(|container| container.id.as_str()),
-        container_runtime: container.and_then(|container| container.runtime),
-        pod_uid: container.and_then(|container| container.pod_uid.as_deref()),
-        ..event
-    }
-}
-
-fn with_names<'a>(event: Event<'a>, names: &'a Names) -> Event<'a> {
-    with_details(event, names.container(), names.pod())
-}
-
-/// What runtimes say; what the path says of the runtime and the pod's id is better known.
-fn with_details<'a>(
-    event: Event<'a>,
-    container: Option<&'a Details>,
-    pod: Option<&'a Pod>,
-) -> Event<'a> {
-    Event {
-        container_name: container.and_then(|container| container.name.as_deref()),
-        container_image: container.and_then(|container| container.image.as_deref()),
-        container_runtime: event
-            .container_runtime
-            .or_else(|| container.and_then(|container| container.runtime)),
-        pod_name: pod.and_then(|pod| pod.name.as_deref()),
-        pod_namespace: pod.and_then(|pod| pod.namespace.as_deref()),
-        pod_uid: event.pod_uid.or_else(|| pod.and_then(|pod| pod.uid.as_deref())),
-        ..event
-    }
-}
-
-fn with_served<'a>(event: Event<'a>, serves: Option<&'a Serves>) -> Event<'a> {
-    let Some(serves) = serves else { return event };
-    let container = serves.container.as_ref();
-    Event {
-        container_id: container.map(|container| container.id.as_str()),
-        container_runtime: container.and_then(|container| container.runtime),
-        pod_uid: serves.pod_uid.as_deref(),
-        ..event
-    }
 }
 
 #[cfg(test)]
