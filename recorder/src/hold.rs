@@ -14,16 +14,11 @@ pub const HOLD_NS: u64 = 100_000_000;
 /// Nanoseconds a failed connect waits for its error, which the kernel reports within the same
 /// system call or softirq.
 pub const ERROR_WAIT_NS: u64 = 200_000_000;
-/// Nanoseconds a UDP socket's row waits for the socket's port. It comes within milliseconds, but
-/// from a kernel thread that has to wait its turn: with both CPUs of a host twice overcommitted a
-/// fifth came later than half a second.
-pub const ENDS_WAIT_NS: u64 = 2_000_000_000;
-/// Nanoseconds an accepted connection waits for the snapshot that shows its listener. Thousands of
-/// processes are looked through in less.
-pub const SNAPSHOT_WAIT_NS: u64 = 2_000_000_000;
-/// Nanoseconds a row waits for the name of its container, where a runtime that answers was asked for
-/// it. Docker answers in 2 ms, and within some 200 ms while it starts containers on a busy host.
-pub const NAME_WAIT_NS: u64 = 1_000_000_000;
+/// Nanoseconds a row waits for what somebody else has to look up: the port of a UDP socket, the
+/// listener of an accepted connection, the name of a container. Normally it comes within
+/// milliseconds, on an overloaded host now and then later than this. But a row that waits keeps all
+/// after it out of the journal, and what is older than a second must survive a crash.
+pub const ANSWER_WAIT_NS: u64 = 600_000_000;
 /// Rows held at most, some 40 MB; the oldest go earlier then.
 const MAX_ROWS: usize = 131_072;
 
@@ -63,8 +58,7 @@ impl Window {
         let wait = wait.map(|wait| {
             self.waiting.entry(wait).or_default().push(position);
             let patience = match wait {
-                Wait::Ends(_) => ENDS_WAIT_NS,
-                Wait::Snapshot => SNAPSHOT_WAIT_NS,
+                Wait::Ends(_) | Wait::Snapshot => ANSWER_WAIT_NS,
                 Wait::Error(_) => ERROR_WAIT_NS,
             };
             (wait, row.boot_ns.saturating_add(patience))
@@ -209,8 +203,8 @@ mod tests {
         window.push(row(1, 7), Some(Wait::Ends(7)));
         assert_eq!(window.complete(&Wait::Ends(7), |_| false), 0);
         assert!(window.is_waiting());
-        assert_eq!(drain(&mut window, 2000), []);
-        assert_eq!(drain(&mut window, 2001), [(1, None)]);
+        assert_eq!(drain(&mut window, 600), []);
+        assert_eq!(drain(&mut window, 601), [(1, None)]);
         assert!(!window.is_waiting());
     }
 

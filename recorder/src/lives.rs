@@ -235,8 +235,17 @@ impl Lives {
     }
 
     fn refine(&mut self, row: &mut SocketRow) {
+        // Of an opened socket nothing more is learned once it is closed, of an accepted one maybe
+        // who held it: where memory is used again while it is in the cache, it costs less.
+        let closed = row.kind == Kind::TcpClose;
+        if closed
+            && self.0.peek(&row.socket_cookie).is_some_and(|life| !life.is_accepted() && !life.read)
+        {
+            self.0.pop(&row.socket_cookie);
+            return;
+        }
         let Some(life) = self.0.get_mut(&row.socket_cookie) else { return };
-        life.closed |= row.kind == Kind::TcpClose;
+        life.closed |= closed;
         if (life.is_accepted() || life.read) && life.owner.is_some() {
             row.owner = life.owner;
             row.process.clone_from(&life.process);

@@ -24,7 +24,7 @@ use crate::{
     clock::{Pace, Sample, boot_ns},
     container::{Container, Directory, LookUp},
     decode::{Decoded, ProcessEvent, decode_process, decode_record},
-    hold::{ERROR_WAIT_NS, NAME_WAIT_NS, Wait, Window},
+    hold::{ERROR_WAIT_NS, ANSWER_WAIT_NS, Wait, Window},
     interfaces::Watch,
     listeners::Listeners,
     lives::{Lives, is_same_peer},
@@ -406,7 +406,7 @@ impl Pipeline {
         let Self { window, batcher, processes, directory, .. } = self;
         let named = |row: &Row, processes: &mut Processes| {
             let container = container_of(row, processes);
-            now >= row.boot_ns.saturating_add(NAME_WAIT_NS)
+            now >= row.boot_ns.saturating_add(ANSWER_WAIT_NS)
                 || container.is_none_or(|of| directory.look_up(&of.id) != LookUp::Pending)
         };
         while batcher.len() < super::BATCH_ROWS
