@@ -91,7 +91,7 @@ fn dual_stack() -> Result<()> {
 
 fn worker() -> Result<()> {
     let recording = record("tcp")?;
-    let mut master = Program::start(&["tcp-master", "tcp-worker", "127.0.0.1:0"])?;
+    let mut master = Program::start(&["tcp-master", "127.0.0.1:0"])?;
     let addr: SocketAddr = master.value("listening")?;
     let worker: u32 = master.value("worker")?;
     ensure!(worker != master.pid(), "the worker is a process of its own");
