@@ -262,8 +262,7 @@ impl Batcher {
         let membership = membership.or_else(|| processes.membership(owner.cgroup_id));
         let container = membership.and_then(|membership| membership.container.as_ref());
         // Most rows are of processes in none, and asking takes a lock.
-        let names =
-            container.map(|of| self.directory.names(Some(of), of.pod_uid.as_deref()));
+        let names = container.map(|of| self.directory.names(Some(of), of.pod_uid.as_deref()));
         let who = Who {
             owner,
             hook_name: String::from_utf8_lossy(owner.thread_name()),

@@ -24,7 +24,7 @@ use crate::{
     clock::{Pace, Sample, boot_ns},
     container::{Container, Directory, LookUp},
     decode::{Decoded, ProcessEvent, decode_process, decode_record},
-    hold::{ERROR_WAIT_NS, ANSWER_WAIT_NS, Wait, Window},
+    hold::{ANSWER_WAIT_NS, ERROR_WAIT_NS, Wait, Window},
     interfaces::Watch,
     listeners::Listeners,
     lives::{Lives, is_same_peer},
