@@ -41,14 +41,16 @@ const IDLE: Duration = Duration::from_millis(100);
 /// How long what comes next is left to gather. Short where `/proc` is all that tells of processes:
 /// one may end right after its connect, and then there is nothing left to look up.
 const NAP: Duration = Duration::from_micros(200);
-/// The nap where the kernel tells of processes, or when there is much to do: waking for every few
-/// records would cost more than it gains.
-const LONG_NAP: Duration = Duration::from_millis(1);
+/// The nap there when there is much to do.
+const BUSY_NAP: Duration = Duration::from_millis(1);
+/// The nap where the kernel tells of processes: a busy host then pays for some two hundred wake-ups
+/// a second, not for a thousand.
+const LONG_NAP: Duration = Duration::from_millis(4);
 /// Records at once that mean there is much to do.
 const BUSY_RECORDS: usize = 32;
 /// How long after a record the ring is looked into again and again. The wake-up that the next
 /// record then does not need would cost the workload more than a look costs us.
-const LINGER: Duration = Duration::from_millis(3);
+const LINGER: Duration = Duration::from_millis(12);
 /// How long the ring is read before other things have their turn.
 const READ_FOR: Duration = Duration::from_millis(50);
 /// Niceness of the event loop. What it has to look up may be gone in a millisecond, and on a busy
@@ -259,8 +261,11 @@ impl Loop {
     fn wait(&mut self) -> bool {
         let lingers = self.read_at.elapsed() < LINGER;
         self.ring.set_awake(lingers);
-        let (wait, wake) =
-            if lingers { (LONG_NAP, PollFlags::empty()) } else { (IDLE, PollFlags::IN) };
+        let (wait, wake) = if lingers {
+            (self.nap_after(BUSY_RECORDS), PollFlags::empty())
+        } else {
+            (IDLE, PollFlags::IN)
+        };
         let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(wait.subsec_nanos()) };
         let mut sources = [
             PollFd::from_borrowed_fd(self.ring.as_fd(), wake),
@@ -297,7 +302,7 @@ impl Loop {
             }
             self.pipeline.release();
             self.ring.set_awake(true);
-            thread::sleep(if self.naps_short && read < BUSY_RECORDS { NAP } else { LONG_NAP });
+            thread::sleep(self.nap_after(read));
         }
         self.pipeline.apply(answers);
         self.pipeline.take_interfaces();
@@ -307,6 +312,14 @@ impl Loop {
         {
             // Who waited may have given up.
             let _ = ready.try_send(());
+        }
+    }
+
+    fn nap_after(&self, records: usize) -> Duration {
+        match (self.naps_short, records < BUSY_RECORDS) {
+            (true, true) => NAP,
+            (true, false) => BUSY_NAP,
+            (false, _) => LONG_NAP,
         }
     }
 
