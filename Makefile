@@ -1,7 +1,7 @@
 # Everything a user or a developer runs. `make demo` and `make test` need nothing but this file:
 # they install what a fresh Debian or Ubuntu lacks.
 
-.PHONY: help demo test build static kernels lint probes probes-check fixture soak clean
+.PHONY: help demo test build static kernels lint probes probes-check fixture soak bench-record clean
 
 help:
 	@echo 'make demo          build, record live traffic (or use our recording), join, show'
@@ -13,6 +13,7 @@ help:
 	@echo 'make probes        rebuild the kernel programs (recorder/probes/); installs their toolchain'
 	@echo 'make probes-check  fail if the committed kernel programs are stale'
 	@echo 'make soak          record for three minutes (SOAK_SECONDS=...) and watch the memory (root)'
+	@echo 'make bench-record  what recording costs, beside tcpdump and strace (root; BENCH="SECONDS ROUNDS")'
 	@echo 'make fixture       record fixtures/ again (root)'
 
 build:
@@ -54,6 +55,10 @@ fixture: build
 
 soak: build
 	scripts/soak.sh $(SOAK_SECONDS)
+
+bench-record:
+	@scripts/setup.sh build
+	cargo bench --locked -p recorder --bench record -- $(BENCH)
 
 clean:
 	cargo clean
