@@ -11,7 +11,7 @@ use crate::{
     usage,
 };
 
-/// After the traffic: longer than `ebpfrec` holds a row, so that all its work on it counts.
+/// Before and after the traffic: longer than `ebpfrec` holds a row, so that all its work on it counts.
 const SETTLE: Duration = Duration::from_millis(700);
 
 /// What one tool cost in one round.
@@ -61,6 +61,10 @@ pub(crate) fn rounds<'a>(
 fn turn(workload: &Workload, tool: &Tool, seconds: f64) -> Result<Turn> {
     let mut load = Load::start(workload, seconds)?;
     let running = tool.start(load.pid())?;
+    if running.is_some() {
+        // What it found when it came is no part of what the traffic costs.
+        thread::sleep(SETTLE);
+    }
     let before = running.as_ref().map(|running| usage::so_far(running.pid())).transpose()?;
     let done = load.run()?;
     let used = match (running, before) {

@@ -20,7 +20,7 @@
 //! - [`output`], [`rotate`]: files that get their name when they are whole, one after the other
 //! - [`recover`]: what a recording left that was cut off
 //! - [`loss`], [`summary`], [`status`]: what was lost, and what the user sees
-//! - [`privileges`]: what each thread may still do
+//! - [`privileges`], [`niceness`]: what each thread may still do, and before whom
 //! - [`host`], [`text`]: small things
 
 pub mod batch;
@@ -42,6 +42,7 @@ pub mod load;
 pub mod loss;
 pub mod namespaces;
 pub mod netlink;
+pub mod niceness;
 pub mod output;
 pub mod parquet;
 pub mod peers;

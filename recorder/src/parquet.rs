@@ -23,6 +23,7 @@ use self::part::{Part, Parts};
 use crate::{
     clock::Sample,
     loss::Losses,
+    niceness::Niceness,
     output::{OutputError, Room},
     privileges::{self, Work},
     rotate::Rotation,
@@ -34,6 +35,9 @@ const MAX_QUEUE: usize = 32;
 /// Bytes of memory that waiting batches may take together: as many rows as the queue holds, with
 /// arguments of usual length.
 const MAX_QUEUED_BYTES: u64 = 48 << 20;
+/// How long a batch may wait before the writing thread is late: a fraction of the second within
+/// which rows must be on the disk.
+const LATE: Duration = Duration::from_millis(150);
 
 /// Why the event file could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +81,8 @@ pub struct EventFile {
 }
 
 enum Message {
-    Rows(RecordBatch, u64),
+    /// With its size in memory, and when it was sent.
+    Rows(RecordBatch, u64, Instant),
     /// The part ends here and now.
     Cut(Sample),
 }
@@ -126,7 +131,7 @@ impl EventFile {
             self.losses.add(LossStage::Channel, rows);
             return;
         }
-        match self.messages.try_send(Message::Rows(batch, bytes)) {
+        match self.messages.try_send(Message::Rows(batch, bytes, Instant::now())) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 self.state.queued.fetch_sub(bytes, Ordering::Relaxed);
@@ -140,7 +145,7 @@ impl EventFile {
     /// its work.
     pub fn send_last(&self, batch: RecordBatch) {
         let rows = batch.num_rows() as u64;
-        if self.messages.send(Message::Rows(batch, 0)).is_err() {
+        if self.messages.send(Message::Rows(batch, 0, Instant::now())).is_err() {
             self.losses.add(LossStage::Disk, rows);
         }
     }
@@ -212,11 +217,15 @@ fn write_all(
     state: &State,
     losses: &Losses,
 ) -> Result<Parts, EventFileError> {
-    privileges::enter(Work::Files);
+    let mut niceness = Niceness::give_way();
+    privileges::enter(Work::EventFile);
     let stop = || state.stopped.store(true, Ordering::Relaxed);
     for message in messages {
         let (batch, bytes) = match message {
-            Message::Rows(batch, bytes) => (batch, bytes),
+            Message::Rows(batch, bytes, sent) => {
+                niceness.heed(sent.elapsed() >= LATE);
+                (batch, bytes)
+            }
             Message::Cut(_) if state.stopped.load(Ordering::Relaxed) => continue,
             Message::Cut(now) => {
                 match parts.next(now) {

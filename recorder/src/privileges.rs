@@ -24,6 +24,9 @@ const PROC: CapabilitySet = CapabilitySet::SYS_PTRACE.union(CapabilitySet::DAC_R
 const NAMESPACES: CapabilitySet =
     PROC.union(CapabilitySet::SYS_ADMIN).union(CapabilitySet::NET_ADMIN);
 
+/// Going before others while late, see [`Niceness`](crate::niceness::Niceness).
+const PRIORITY: CapabilitySet = CapabilitySet::SYS_NICE;
+
 /// What a thread does. Threads it starts inherit what it kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -33,6 +36,8 @@ pub enum Work {
     Events,
     /// Writes a file, and begins new ones.
     Files,
+    /// Writes the event file, for which rows wait.
+    EventFile,
     /// Asks about sockets, namespaces and interfaces.
     Namespaces,
     /// Asks container runtimes, whose sockets may be in another user's folder.
@@ -49,8 +54,9 @@ impl Work {
     pub const fn capabilities(self) -> CapabilitySet {
         match self {
             Self::Main | Self::Files => FILES,
+            Self::EventFile => FILES.union(PRIORITY),
             // Reading a map takes CAP_BPF on kernels before 5.19 that refuse eBPF to others.
-            Self::Events => PROC.union(CapabilitySet::BPF),
+            Self::Events => PROC.union(CapabilitySet::BPF).union(PRIORITY),
             Self::Namespaces => NAMESPACES,
             Self::Runtimes => CapabilitySet::DAC_OVERRIDE,
             Self::Capture => CapabilitySet::empty(),

@@ -13,6 +13,7 @@ use std::{
 use crate::{
     journal::JOURNAL,
     output::{OutputError, PARTIAL, PartialFile, open_left},
+    privileges::{self, Work},
 };
 
 /// Digits of a number at least: a part a minute for two years.
@@ -150,6 +151,10 @@ impl<T: Send + 'static, E: From<io::Error> + Send + 'static> Finisher<T, E> {
     ) -> Result<Option<T>, E> {
         let before = self.settle()?;
         let thread = thread::Builder::new().name("finish-part".to_owned());
+        let work = move || {
+            privileges::enter(Work::Files);
+            work()
+        };
         self.0 = Some(thread.spawn(work)?);
         Ok(before)
     }

@@ -54,8 +54,9 @@ fn allowed(thread: &str) -> Option<&'static [u32]> {
     const FILES: &[u32] = &[CHOWN, DAC_OVERRIDE, FOWNER];
     const NAMESPACES: &[u32] = &[DAC_READ_SEARCH, SYS_PTRACE, SYS_ADMIN, NET_ADMIN];
     match thread {
-        "ebpfrec" | "event-file" | "finish-part" | "packet-file" => Some(FILES),
-        "events" => Some(&[DAC_READ_SEARCH, SYS_PTRACE, BPF]),
+        "ebpfrec" | "finish-part" | "packet-file" => Some(FILES),
+        "event-file" => Some(&[CHOWN, DAC_OVERRIDE, FOWNER, SYS_NICE]),
+        "events" => Some(&[DAC_READ_SEARCH, SYS_PTRACE, SYS_NICE, BPF]),
         "sockets" | "snapshot" | "interfaces" => Some(NAMESPACES),
         "containers" => Some(&[DAC_OVERRIDE]),
         "capture-0" => Some(&[]),

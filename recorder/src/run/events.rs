@@ -30,6 +30,7 @@ use crate::{
     interfaces::Watch,
     load::{LoadOptions, Probes, Ring, load},
     loss::{Losses, Rise},
+    niceness::Niceness,
     parquet::{EventFile, FileSize, FirstPart, Written},
     peers,
     privileges::{self, Work},
@@ -53,9 +54,10 @@ const BUSY_RECORDS: usize = 32;
 const LINGER: Duration = Duration::from_millis(12);
 /// How long the ring is read before other things have their turn.
 const READ_FOR: Duration = Duration::from_millis(50);
-/// Niceness of the event loop. What it has to look up may be gone in a millisecond, and on a busy
-/// host others would keep it waiting for longer; it takes a few percent of a CPU at most.
-const PRIORITY: i32 = -10;
+/// Records at once that mean the loop is late: an eighth of what the default ring holds.
+const LATE_RECORDS: usize = 6000;
+/// Time beyond what a nap should have taken that means the loop is late.
+const LATE: Duration = Duration::from_millis(50);
 /// How often rows go to the file.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Rows of a batch at most.
@@ -165,6 +167,7 @@ impl Events {
             rows: Arc::clone(&rows),
             read_at: Instant::now(),
             naps_short,
+            niceness: Niceness::default(),
             seen: [Rise::default(); 3],
             reported: [Rise::default(); crate::loss::STAGES],
         };
@@ -225,6 +228,7 @@ struct Loop {
     read_at: Instant,
     /// Whether processes are only known by `/proc`.
     naps_short: bool,
+    niceness: Niceness,
     /// The kernel programs' own counters.
     seen: [Rise; 3],
     /// What `lost` rows have told of each stage.
@@ -233,8 +237,9 @@ struct Loop {
 
 impl Loop {
     fn run(mut self) -> anyhow::Result<Ended> {
-        // Of this thread alone. Without the privilege it runs like any other.
-        let _ = rustix::process::setpriority_process(None, PRIORITY);
+        // Where `/proc` alone tells of processes, what has to be looked up may be gone in a
+        // millisecond, and on a busy host others would keep the loop waiting for longer.
+        self.niceness = if self.naps_short { Niceness::hurry() } else { Niceness::give_way() };
         privileges::enter(Work::Events);
         let mut flush_at = Instant::now() + FLUSH_EVERY;
         let mut sweep_at = Instant::now() + SWEEP_EVERY;
@@ -272,8 +277,10 @@ impl Loop {
             PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.step_watch.as_fd(), PollFlags::IN),
         ];
+        let begin = Instant::now();
         // An interrupted wait is a short one.
         let _ = poll(&mut sources, Some(&timeout));
+        self.niceness.heed(begin.elapsed() >= wait + LATE);
         !sources[1].revents().is_empty()
     }
 
@@ -296,13 +303,18 @@ impl Loop {
             if read == 0 {
                 break;
             }
+            if read >= LATE_RECORDS {
+                self.niceness.heed(true);
+            }
             self.read_at = Instant::now();
             if self.read_at >= until || self.pipeline.batched() >= BATCH_ROWS {
                 break;
             }
             self.pipeline.release();
             self.ring.set_awake(true);
-            thread::sleep(self.nap_after(read));
+            let nap = self.nap_after(read);
+            thread::sleep(nap);
+            self.niceness.heed(self.read_at.elapsed() >= nap + LATE);
         }
         self.pipeline.apply(answers);
         self.pipeline.take_interfaces();
@@ -392,6 +404,7 @@ impl Loop {
     }
 
     fn end(mut self) -> Ended {
+        self.niceness.heed(true);
         self.pipeline.look_at_interfaces();
         self.read();
         let until = Instant::now() + LAST_WAIT;
