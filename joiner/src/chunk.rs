@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::block::interface::{self, Clock};
+use crate::block::interface::{self, Interface};
 use crate::block::interfaces::{Interfaces, MAX_INTERFACES};
 use crate::block::legacy::{self, Legacy, Record};
 use crate::block::packet::PacketBlock;
@@ -31,6 +31,8 @@ pub enum Framing {
 pub struct Chunk {
     buffer: Arc<Buffer>,
     range: Range<usize>,
+    /// Where it begins in the file, bytes.
+    offset: u64,
     /// What they are read with.
     pub framing: Arc<Framing>,
 }
@@ -39,7 +41,7 @@ pub struct Chunk {
 #[derive(Clone, Copy, Debug)]
 pub enum Item<'a> {
     /// A packet block.
-    Block(PacketBlock<'a>, LinkType, Clock),
+    Block(PacketBlock<'a>, &'a Interface),
     /// A packet of a legacy file.
     Record(Record<'a>, LinkType),
     /// A simple packet block: it has no time.
@@ -57,23 +59,33 @@ pub struct Captured<'a> {
     pub link: LinkType,
     /// As far as it was captured.
     pub data: &'a [u8],
-    /// Nanoseconds since 1970.
+    /// Nanoseconds since 1970, by the wall clock.
     pub time_ns: i64,
+    /// Where, as far as the file tells.
+    pub interface: Option<&'a Interface>,
 }
 
 impl<'a> Item<'a> {
+    /// Whether it is a packet.
+    #[must_use]
+    pub fn is_packet(&self) -> bool {
+        !matches!(self, Self::Other(_))
+    }
+
     /// The packet, if there is one with a time.
     #[inline]
     #[must_use]
     pub fn captured(&self) -> Option<Captured<'a>> {
         match *self {
-            Self::Block(packet, link, clock) => Some(Captured {
-                link,
+            Self::Block(packet, interface) => Some(Captured {
+                link: interface.link,
                 data: packet.data(),
-                time_ns: clock.nanoseconds(packet.timestamp()),
+                time_ns: interface.clock.nanoseconds(packet.timestamp()),
+                interface: Some(interface),
             }),
             Self::Record(record, link) => {
-                Some(Captured { link, data: record.data, time_ns: record.time_ns })
+                let Record { data, time_ns, .. } = record;
+                Some(Captured { link, data, time_ns, interface: None })
             }
             Self::Simple(_) | Self::Malformed(_) | Self::Other(_) => None,
         }
@@ -87,9 +99,30 @@ impl Chunk {
         &self.buffer.bytes()[self.range.clone()]
     }
 
+    /// Where it begins in the file, bytes.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The boot id of the host that captured, where the file tells.
+    #[must_use]
+    pub fn boot_id(&self) -> Option<&str> {
+        match &*self.framing {
+            Framing::Pcapng(section) => section.boot_id.as_deref(),
+            Framing::Legacy(_) => None,
+        }
+    }
+
     /// Its blocks or records, in order.
     pub fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        self.items_at().map(|(item, _)| item)
+    }
+
+    /// Its blocks or records, in order, and where each begins in the file, bytes.
+    pub fn items_at(&self) -> impl Iterator<Item = (Item<'_>, u64)> {
         let mut rest = self.bytes();
+        let end = self.offset + rest.len() as u64;
         std::iter::from_fn(move || {
             let (item, length) = match &*self.framing {
                 Framing::Pcapng(section) => {
@@ -101,8 +134,9 @@ impl Chunk {
                     Step::Partial | Step::Damaged(_) => return None,
                 },
             };
+            let position = end - rest.len() as u64;
             rest = &rest[length..];
-            Some(item)
+            Some((item, position))
         })
     }
 
@@ -113,13 +147,13 @@ impl Chunk {
 }
 
 #[inline]
-fn read_block<'a>(block: &Block<'a>, section: &Section) -> Item<'a> {
+fn read_block<'a>(block: &Block<'a>, section: &'a Section) -> Item<'a> {
     match block.kind {
         ENHANCED_PACKET | OBSOLETE_PACKET => {
             let known = PacketBlock::new(block, section.order)
                 .and_then(|packet| Some((packet, section.interfaces.get(packet.interface())?)));
             match known {
-                Some((packet, interface)) => Item::Block(packet, interface.link, interface.clock),
+                Some((packet, interface)) => Item::Block(packet, interface),
                 None => Item::Malformed(block.bytes),
             }
         }
@@ -297,8 +331,8 @@ impl<R: Read> Scanner<R> {
             at += block.bytes.len();
         }
         self.carry = if self.damage.is_some() { vec![] } else { bytes[at..].to_vec() };
-        self.offset += at as u64;
         self.emit(&buffer, begin..at);
+        self.offset += at as u64;
     }
 
     /// Nothing is read from byte `at` of the piece on.
@@ -309,8 +343,9 @@ impl<R: Read> Scanner<R> {
 
     fn emit(&mut self, buffer: &Arc<Buffer>, range: Range<usize>) {
         if !range.is_empty() {
-            let framing = Arc::clone(&self.framing);
-            self.ready.push_back(Chunk { buffer: Arc::clone(buffer), range, framing });
+            let (buffer, framing) = (Arc::clone(buffer), Arc::clone(&self.framing));
+            let offset = self.offset + range.start as u64;
+            self.ready.push_back(Chunk { buffer, range, offset, framing });
         }
     }
 
@@ -359,6 +394,7 @@ fn recognise(bytes: &[u8]) -> Result<Framing, ScanError> {
             order,
             is_known: true,
             interfaces: Interfaces::default(),
+            boot_id: None,
         })),
         _ => Err(ScanError::NotACapture),
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::attribute::Windows;
-use crate::config::{Config, Detail, Style};
+use crate::config::{ClockOffset, Config, Detail, Explain, Style};
+use crate::prepare::Sources;
 use crate::show::ShowConfig;
 
 const EXAMPLES: &str = "\
@@ -15,6 +16,7 @@ Examples:
   ebpfjoin trace.pcapng ev.parquet -o enriched.pcapng
   ebpfjoin trace.pcap host1.parquet host2.parquet -o enriched.pcapng --json
   ebpfjoin show enriched.pcapng
+  ebpfjoin explain trace.pcapng ev.parquet --frame 17
 
 Exit codes:
   0  the whole capture was enriched
@@ -43,20 +45,15 @@ pub struct Cli {
 pub enum Command {
     /// Print the packets of an enriched capture with their processes
     Show(ShowArgs),
+    /// Tell how the ends of one packet were decided
+    Explain(Box<ExplainArgs>),
 }
 
 /// Arguments of a join.
 #[derive(Debug, Args)]
 pub struct JoinArgs {
-    /// The capture: pcapng or pcap, of any program
-    #[arg(required = true)]
-    capture: Option<PathBuf>,
-    /// What `ebpfrec --events` wrote, of one machine or several; files, or folders of them
-    ///
-    /// A folder stands for every event file in it. The parts of a recording are brought into their
-    /// order, however they are given.
-    #[arg(required = true)]
-    events: Vec<PathBuf>,
+    #[command(flatten)]
+    sources: SourceArgs,
     /// Where to write the enriched capture (pcapng)
     ///
     /// It appears under this name only when it is whole.
@@ -71,6 +68,26 @@ pub struct JoinArgs {
     /// Leave out the standard option with the sender's process and thread id
     #[arg(long)]
     no_pid_option: bool,
+    /// Print neither progress nor summary
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print the summary as JSON on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// What names are found by.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// The capture: pcapng or pcap, of any program
+    #[arg(required = true)]
+    capture: Option<PathBuf>,
+    /// What `ebpfrec --events` wrote, of one machine or several; files, or folders of them
+    ///
+    /// A folder stands for every event file in it. The parts of a recording are brought into their
+    /// order, however they are given.
+    #[arg(required = true)]
+    events: Vec<PathBuf>,
     /// How far before a socket's first event it may own a packet
     ///
     /// Only where the capture has no SYN to go by; with one, a socket reaches back to its SYN.
@@ -79,15 +96,33 @@ pub struct JoinArgs {
     /// How long after its close a TCP socket may own a packet
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     after: Duration,
+    /// How far the capture's clock is ahead of the recording's: auto, none, or a time like -3s
+    ///
+    /// By itself it is found out from connections that were both recorded and captured, for every
+    /// host, and applied only where it matters and they agree.
+    #[arg(long, value_name = "TIME", default_value = "auto", allow_hyphen_values = true)]
+    clock_offset: ClockOffset,
+    /// Name of the host that captured, where neither the capture nor its interfaces tell
+    #[arg(long, value_name = "HOST")]
+    capture_host: Option<String>,
+    /// Ports that lead elsewhere, by a load balancer or router without a recording
+    ///
+    /// Lines of proto,addr,port,to_addr,to_port below a header of these words.
+    #[arg(long, value_name = "FILE")]
+    nat: Option<PathBuf>,
     /// Worker threads; as many as there are processors if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_THREADS)))]
     threads: Option<u16>,
-    /// Print neither progress nor summary
-    #[arg(short, long)]
-    quiet: bool,
-    /// Print the summary as JSON on standard output
-    #[arg(long)]
-    json: bool,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    sources: SourceArgs,
+    /// Which packet, counted from 1 as Wireshark does
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    frame: u64,
 }
 
 /// Arguments of `show`.
@@ -110,6 +145,8 @@ pub enum Task {
     Join(Box<Config>, Report),
     /// Print packets.
     Show(ShowConfig),
+    /// Tell how a packet was decided.
+    Explain(Box<Explain>),
 }
 
 /// How to report.
@@ -131,6 +168,11 @@ impl Cli {
             Some(Command::Show(show)) => {
                 Task::Show(ShowConfig { capture: show.capture, count: show.count, json: show.json })
             }
+            Some(Command::Explain(explain)) => {
+                let threads = explain.sources.threads();
+                let sources = explain.sources.into_sources();
+                Task::Explain(Box::new(Explain { sources, frame: explain.frame, threads }))
+            }
             None => self.join.into_task(),
         }
     }
@@ -143,27 +185,43 @@ impl JoinArgs {
             (false, true) => Report::Quiet,
             (false, false) => Report::Table,
         };
+        let config = Config {
+            threads: self.sources.threads(),
+            sources: self.sources.into_sources(),
+            // Required, so it is there.
+            output: self.output.unwrap_or_default(),
+            detail: self.detail,
+            style: Style { pid_option: !self.no_pid_option },
+            progress: !self.quiet,
+        };
+        Task::Join(Box::new(config), report)
+    }
+}
+
+impl SourceArgs {
+    fn threads(&self) -> NonZeroUsize {
         let threads = self.threads.map(usize::from).unwrap_or_else(|| {
             let processors = std::thread::available_parallelism();
             processors.map_or(1, NonZeroUsize::get).min(MAX_THREADS.into())
         });
-        let config = Config {
-            // Required, so they are there.
+        // At least one was typed or counted.
+        NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    fn into_sources(self) -> Sources {
+        Sources {
+            // Required, so it is there.
             capture: self.capture.unwrap_or_default(),
             events: self.events,
-            output: self.output.unwrap_or_default(),
-            detail: self.detail,
-            style: Style { pid_option: !self.no_pid_option },
             windows: Windows {
                 before_ns: nanoseconds(self.before),
                 after_ns: nanoseconds(self.after),
                 ..Windows::default()
             },
-            // At least one was typed or counted.
-            threads: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
-            progress: !self.quiet,
-        };
-        Task::Join(Box::new(config), report)
+            clock_offset: self.clock_offset,
+            capture_host: self.capture_host,
+            nat: self.nat,
+        }
     }
 }
 
@@ -190,9 +248,9 @@ mod tests {
     fn a_join_needs_capture_events_and_output() {
         let task = parse("ebpfjoin a.pcap b.parquet c.parquet -o d --before 1m --threads 3");
         let Ok(Task::Join(config, Report::Table)) = task else { panic!("{task:?}") };
-        assert_eq!(config.capture, PathBuf::from("a.pcap"));
-        assert_eq!(config.events.len(), 2);
-        assert_eq!(config.windows.before_ns, 60_000_000_000);
+        assert_eq!(config.sources.capture, PathBuf::from("a.pcap"));
+        assert_eq!(config.sources.events.len(), 2);
+        assert_eq!(config.sources.windows.before_ns, 60_000_000_000);
         assert_eq!(config.threads.get(), 3);
         assert!(config.style.pid_option);
         for line in ["ebpfjoin", "ebpfjoin a.pcap", "ebpfjoin a.pcap b -o", "ebpfjoin a b"] {

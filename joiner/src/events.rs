@@ -8,19 +8,29 @@ use schema::SchemaError;
 use schema::rows::EventFile;
 
 mod cache;
+mod clock;
 mod files;
 mod host;
 mod identity;
 mod life;
+mod place;
+mod program;
 mod reader;
 mod sequence;
 mod text;
+mod translation;
 
+pub use self::clock::{StepBack, Timeline};
 pub use self::files::EventFiles;
 pub use self::host::{Host, HostId, RecordingInfo};
 pub use self::identity::{Identity, IdentityId};
-pub use self::life::{Conversation, ConversationId, Handover, Life, LifeId};
+pub use self::life::{Conversation, ConversationId, Forward, Handover, Life, LifeId, Listener};
+pub use self::place::{
+    Container, ContainerId, Link, Namespace, NamespaceId, Places, Tenant, Tenure,
+};
+pub use self::program::Programs;
 pub use self::text::{TextId, Texts};
+pub use self::translation::{Publication, Translation};
 
 /// All that the event files say, in the form the matcher needs.
 #[derive(Debug, Default)]
@@ -35,6 +45,18 @@ pub struct Recordings {
     pub conversations: Vec<Conversation>,
     /// Changes of owner within a life, ordered by life and time.
     pub handovers: Vec<Handover>,
+    /// Local endpoints that take whoever comes.
+    pub listeners: Vec<Listener>,
+    /// Connections that were translated, in the order of their rows.
+    pub translations: Vec<Translation>,
+    /// Ports that lead elsewhere.
+    pub publications: Vec<Publication>,
+    /// Pairs of sockets that a process moves data between.
+    pub forwards: Vec<Forward>,
+    /// Namespaces, addresses, interfaces.
+    pub places: Places,
+    /// Which program a process ran when.
+    pub programs: Programs,
     /// What is known of each process.
     pub identities: Vec<Identity>,
     /// The text that identities refer to.
@@ -54,10 +76,75 @@ impl Recordings {
         &self.conversations[position(id.0)]
     }
 
+    /// The listener at position `id`, which must come from these recordings.
+    #[must_use]
+    pub fn listener(&self, id: u32) -> &Listener {
+        &self.listeners[position(id)]
+    }
+
     /// The process `id`, which must come from these recordings.
     #[must_use]
     pub fn identity(&self, id: IdentityId) -> &Identity {
         &self.identities[position(id.0)]
+    }
+
+    /// The host `id`, which must come from these recordings.
+    #[must_use]
+    pub fn host(&self, id: HostId) -> &Host {
+        &self.hosts[usize::from(id.0)]
+    }
+
+    /// Moves all times of `host` by what `moved` makes of them.
+    pub(crate) fn shift(&mut self, host: HostId, moved: impl Fn(i64) -> i64) {
+        let lives = &mut self.lives;
+        let is_its = |lives: &[Life], id: LifeId| lives[position(id.0)].host == host;
+        for conversation in &mut self.conversations {
+            if is_its(lives, conversation.life) {
+                conversation.opened_ns = moved(conversation.opened_ns);
+            }
+        }
+        for handover in &mut self.handovers {
+            if is_its(lives, handover.life) {
+                handover.time_ns = moved(handover.time_ns);
+            }
+        }
+        for listener in &mut self.listeners {
+            if is_its(lives, listener.life) {
+                listener.from_ns = moved(listener.from_ns);
+                listener.until_ns = moved(listener.until_ns);
+            }
+        }
+        for life in lives.iter_mut().filter(|life| life.host == host) {
+            (life.start_ns, life.end_ns) = (moved(life.start_ns), moved(life.end_ns));
+        }
+        for translation in self.translations.iter_mut().filter(|of| of.host == host) {
+            translation.start_ns = moved(translation.start_ns);
+            translation.end_ns = moved(translation.end_ns);
+        }
+        for publication in self.publications.iter_mut().filter(|of| of.host == Some(host)) {
+            publication.to_ns = moved(publication.to_ns);
+        }
+        self.places.shift(host, &moved);
+        let identities = &self.identities;
+        self.programs.shift(|id| identities[position(id.0)].host == host, &moved);
+        self.hosts[usize::from(host.0)].shift(moved);
+    }
+
+    /// The host with this boot id.
+    #[must_use]
+    pub fn host_by_boot(&self, boot_id: &str) -> Option<HostId> {
+        let is_it = |host: &Host| !boot_id.is_empty() && host.boot_id == boot_id;
+        let index = self.hosts.iter().position(is_it)?;
+        u16::try_from(index).ok().map(HostId)
+    }
+
+    /// `identity` as it was at `time_ns`: the process may have become another program.
+    #[must_use]
+    pub fn identity_at(&self, id: IdentityId, time_ns: i64) -> IdentityId {
+        if self.programs.is_empty() {
+            return id;
+        }
+        self.programs.at(self.identity(id).proc, id, time_ns)
     }
 
     /// Who `life` was handed to by `time_ns`, if anybody.

@@ -4,12 +4,14 @@
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::FixedState;
-use schema::FiveTuple;
 use schema::annotation::Reason;
+use schema::{FiveTuple, Proto};
 
-use crate::attribute::{Matcher, Verdict};
+use crate::attribute::{Matcher, Seen, Verdict};
 use crate::chunk::{Captured, Chunk, Item};
-use crate::decode::decode;
+use crate::clock::CaptureClock;
+use crate::decode::{Origin, Packet, Tcp, Undecoded, decode, interface_index};
+use crate::fragment::Fragments;
 use crate::summary::Counts;
 
 /// What was decided about one packet.
@@ -19,7 +21,9 @@ pub struct Examined {
     pub verdict: Verdict,
     /// Names the flow and direction; `None` for a packet without a tuple.
     pub flow: Option<u64>,
-    /// Nanoseconds since 1970.
+    /// From who sent it to who received it.
+    pub tuple: Option<FiveTuple>,
+    /// Nanoseconds since 1970, by the steady clock of the host that captured.
     pub time_ns: i64,
 }
 
@@ -34,38 +38,72 @@ pub struct Examination {
     pub counts: Counts,
 }
 
-/// Decides about every packet of `chunk`.
-#[must_use]
-pub fn examine(chunk: Chunk, matcher: &Matcher) -> Examination {
-    let mut packets = Vec::new();
-    let mut counts = Counts::default();
-    for item in chunk.items() {
-        let examined = match (item.captured(), item) {
-            (Some(captured), _) => decide(matcher, captured),
-            (None, Item::Simple(_)) => unnamed(Reason::NoTime, 0),
-            (None, Item::Other(_)) => continue,
-            (None, _) => unnamed(Reason::Malformed, 0),
-        };
-        counts.add(&examined.verdict);
-        packets.push(examined);
-    }
-    Examination { chunk, packets, counts }
+/// All that is needed to decide.
+#[derive(Debug)]
+pub struct Examiner {
+    /// The policy.
+    pub matcher: Matcher,
+    /// What the packets' times mean.
+    pub clock: CaptureClock,
+    /// Where the ports of fragments are.
+    pub fragments: Fragments,
 }
 
-fn decide(matcher: &Matcher, captured: Captured<'_>) -> Examined {
-    let Captured { link, data, time_ns } = captured;
-    match decode(link, data) {
-        Ok(packet) => Examined {
-            verdict: matcher.attribute(&packet, time_ns),
-            flow: Some(fingerprint(packet.tuple)),
-            time_ns,
-        },
-        Err(undecoded) => unnamed(undecoded.into(), time_ns),
+impl Examiner {
+    /// Decides about every packet of `chunk`.
+    #[must_use]
+    pub fn examine(&self, chunk: Chunk) -> Examination {
+        let mut packets = Vec::new();
+        let mut counts = Counts::default();
+        for (item, position) in chunk.items_at() {
+            let examined = match (item.captured(), item) {
+                (Some(captured), _) => self.decide(captured, chunk.boot_id(), position),
+                (None, Item::Simple(_)) => unnamed(Reason::NoTime, 0),
+                (None, Item::Other(_)) => continue,
+                (None, _) => unnamed(Reason::Malformed, 0),
+            };
+            counts.add(&examined.verdict);
+            packets.push(examined);
+        }
+        Examination { chunk, packets, counts }
+    }
+
+    fn decide(&self, captured: Captured<'_>, boot_id: Option<&str>, position: u64) -> Examined {
+        match self.understand(captured, boot_id, position) {
+            (Ok(packet), seen) => Examined {
+                verdict: self.matcher.attribute(&packet, &seen),
+                flow: Some(fingerprint(packet.direction())),
+                tuple: Some(packet.direction()),
+                time_ns: seen.time_ns,
+            },
+            (Err(undecoded), seen) => unnamed(undecoded.into(), seen.time_ns),
+        }
+    }
+
+    /// What the packet is, and when and where it was seen.
+    pub fn understand<'a>(
+        &self,
+        captured: Captured<'a>,
+        boot_id: Option<&'a str>,
+        position: u64,
+    ) -> (Result<Packet, Undecoded>, Seen<'a>) {
+        let Captured { link, data, time_ns, interface } = captured;
+        let time_ns = self.clock.steady(time_ns, position);
+        let index = interface_index(link, data);
+        let packet = decode(link, data).or_else(|undecoded| match undecoded {
+            Undecoded::Fragment(key) => {
+                let tuple = self.fragments.tuple(&key, time_ns).ok_or(undecoded)?;
+                let tcp = (tuple.proto == Proto::TCP).then_some(Tcp { flags: 0, seq: 0, ack: 0 });
+                Ok(Packet { tcp, origin: Origin::Fragment, ..Packet::of(tuple) })
+            }
+            _ => Err(undecoded),
+        });
+        (packet, Seen { time_ns, interface, index, boot_id })
     }
 }
 
 fn unnamed(reason: Reason, time_ns: i64) -> Examined {
-    Examined { verdict: Verdict::none(reason), flow: None, time_ns }
+    Examined { verdict: Verdict::none(reason), flow: None, tuple: None, time_ns }
 }
 
 /// A number for a flow and direction. Two flows with one number (one chance in 2^64 per pair) only

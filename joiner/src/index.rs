@@ -1,5 +1,6 @@
 //! From a packet's tuple to the conversations that could be at either end of it: one look-up
-//! serves both ends. Within one end, conversations are ordered by the start of their lives.
+//! serves both ends. Within one end, conversations are grouped by *lane*, the namespace they are
+//! in, and ordered by the start of their lives: one tuple is one connection at a time in each.
 
 use std::ops::Range;
 
@@ -7,7 +8,7 @@ use hashbrown::HashMap;
 use schema::flow::Way;
 use schema::{Endpoint, FiveTuple, FlowKey, Proto};
 
-use crate::events::{ConversationId, Recordings};
+use crate::events::{Conversation, ConversationId, HostId, NamespaceId, Recordings};
 
 /// A conversation with the times that decide whether it fits.
 #[derive(Clone, Copy, Debug)]
@@ -18,8 +19,28 @@ pub struct Entry {
     pub start_ns: i64,
     /// End of its life, nanoseconds since 1970.
     pub end_ns: i64,
-    /// The latest end of this entry and all before it: where a backward search may stop.
+    /// The latest end of this entry and all before it in its lane: where a backward search may
+    /// stop.
     pub latest_end_ns: i64,
+    /// Where.
+    pub lane: Lane,
+    /// Whether the address of the local end was ever another namespace's, so that somebody has to
+    /// look whose it is at the time.
+    pub is_contested: bool,
+}
+
+/// A namespace, or all of a host's sockets of which the namespace is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane {
+    /// The host.
+    pub host: HostId,
+    /// The namespace.
+    pub namespace: Option<NamespaceId>,
+}
+
+/// The lanes of one end's entries, one after the other.
+pub fn lanes(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
+    entries.chunk_by(|a, b| a.lane == b.lane)
 }
 
 /// The conversations of one flow, by the end they are local to.
@@ -46,23 +67,41 @@ enum Place {
     Wildcard(WildcardKey),
 }
 
+/// An entry before it has its place.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Placed {
+    place: Place,
+    lane: Lane,
+    start_ns: i64,
+    conversation: ConversationId,
+    end_ns: i64,
+}
+
 impl Index {
     /// Indexes every conversation of `recordings`.
     #[must_use]
     pub fn new(recordings: &Recordings) -> Self {
-        let mut placed: Vec<(Place, i64, ConversationId, i64)> = (0..)
-            .zip(&recordings.conversations)
-            .map(|(id, conversation)| {
-                let life = recordings.life(conversation.life);
-                (place(conversation.tuple), life.start_ns, ConversationId(id), life.end_ns)
-            })
-            .collect();
+        let placed = |(id, conversation): (u32, &Conversation)| {
+            let life = recordings.life(conversation.life);
+            Placed {
+                place: place(conversation.tuple),
+                lane: Lane { host: life.host, namespace: life.namespace },
+                start_ns: life.start_ns,
+                conversation: ConversationId(id),
+                end_ns: life.end_ns,
+            }
+        };
+        let mut placed: Vec<_> = (0..).zip(&recordings.conversations).map(placed).collect();
         placed.sort_unstable();
         let mut index = Self::default();
-        for group in placed.chunk_by_mut(|a, b| a.0 == b.0) {
-            end_where_the_next_begins(recordings, group);
-            let range = index.push_group(group);
-            match group[0].0 {
+        for group in placed.chunk_by_mut(|a, b| a.place == b.place) {
+            let first = position(&index.entries);
+            for lane in group.chunk_by_mut(|a, b| a.lane == b.lane) {
+                end_where_the_next_begins(recordings, lane);
+                index.push_lane(recordings, lane);
+            }
+            let range = first..position(&index.entries);
+            match group[0].place {
                 Place::Flow(key, is_up) => {
                     let ends = index.flows.entry(key).or_default();
                     *(if is_up { &mut ends.up } else { &mut ends.down }) = range;
@@ -75,15 +114,23 @@ impl Index {
         index
     }
 
-    fn push_group(&mut self, group: &[(Place, i64, ConversationId, i64)]) -> Range<u32> {
-        let position = |entries: &Vec<Entry>| u32::try_from(entries.len()).unwrap_or(u32::MAX);
-        let first = position(&self.entries);
+    fn push_lane(&mut self, recordings: &Recordings, group: &[Placed]) {
         let mut latest_end_ns = i64::MIN;
-        for &(_, start_ns, conversation, end_ns) in group {
+        for &Placed { lane, start_ns, conversation, end_ns, .. } in group {
             latest_end_ns = latest_end_ns.max(end_ns);
-            self.entries.push(Entry { conversation, start_ns, end_ns, latest_end_ns });
+            let local = recordings.conversation(conversation).tuple.src;
+            let is_contested = local.is_loopback()
+                || local.is_unspecified()
+                || recordings.places.is_shared(lane.namespace, local);
+            self.entries.push(Entry {
+                conversation,
+                start_ns,
+                end_ns,
+                latest_end_ns,
+                lane,
+                is_contested,
+            });
         }
-        first..position(&self.entries)
     }
 
     /// The conversations whose local end is the sender of `tuple`, then those whose local end is
@@ -122,24 +169,23 @@ impl Index {
 
 /// A TCP socket has its tuple to itself within its namespace. One whose close was not recorded was
 /// gone by the time the next one had the tuple.
-fn end_where_the_next_begins(
-    recordings: &Recordings,
-    group: &mut [(Place, i64, ConversationId, i64)],
-) {
-    let life_of = |id| recordings.life(recordings.conversation(id).life);
-    // The earliest start seen so far, by namespace; from the last life to the first.
-    let mut next_starts: HashMap<_, i64> = HashMap::new();
-    for (_, start_ns, id, end_ns) in group.iter_mut().rev() {
-        let life = life_of(*id);
-        let Some(netns_cookie) = life.netns_cookie else { continue };
-        if recordings.conversation(*id).tuple.proto != Proto::TCP {
+fn end_where_the_next_begins(recordings: &Recordings, lane: &mut [Placed]) {
+    let mut next_start: Option<i64> = None;
+    for placed in lane.iter_mut().rev() {
+        let conversation = recordings.conversation(placed.conversation);
+        if conversation.tuple.proto != Proto::TCP || placed.lane.namespace.is_none() {
             return;
         }
-        let next = next_starts.insert((life.host, netns_cookie), *start_ns);
-        if let Some(next) = next.filter(|next| life.closed.is_none() && next > start_ns) {
-            *end_ns = (next - 1).min(*end_ns);
+        let is_open = recordings.life(conversation.life).closed.is_none();
+        let next = next_start.replace(placed.start_ns);
+        if let Some(next) = next.filter(|&next| is_open && next > placed.start_ns) {
+            placed.end_ns = (next - 1).min(placed.end_ns);
         }
     }
+}
+
+fn position(entries: &[Entry]) -> u32 {
+    u32::try_from(entries.len()).unwrap_or(u32::MAX)
 }
 
 fn place(tuple: FiveTuple) -> Place {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use joiner::chunk::Damage;
 use joiner::cli::{Cli, Report, Task};
+use joiner::explain::explain;
 use joiner::pipeline::PipelineError;
 use joiner::run::{RunError, join};
 use joiner::show::{ShowError, show};
@@ -23,12 +24,19 @@ fn main() -> ExitCode {
         Task::Join(config, report) => match join(&config) {
             Ok(summary) => {
                 print_summary(&summary, report);
-                end_of(&config.capture.display(), summary.damage.as_ref())
+                end_of(&config.sources.capture.display(), summary.damage.as_ref())
             }
             // The output is a pipe, and its reader has seen enough.
             Err(RunError::Pipeline(PipelineError::Write(error)))
                 if error.kind() == io::ErrorKind::BrokenPipe =>
             {
+                Exit::Success
+            }
+            Err(error) => fail(&error),
+        },
+        Task::Explain(config) => match explain(&config, &mut io::stdout().lock()) {
+            Ok(()) => Exit::Success,
+            Err(RunError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Exit::Success
             }
             Err(error) => fail(&error),

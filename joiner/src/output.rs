@@ -158,7 +158,7 @@ impl Worker {
             Form::Full { introduce_src, introduce_dst } => {
                 text.clear();
                 let introduce = [*introduce_src, *introduce_dst];
-                renderer.full(&packet.verdict, packet.time_ns, introduce, text);
+                renderer.full(&packet.verdict, (packet.tuple, packet.time_ns), introduce, text);
                 self.full = build(renderer, &packet.verdict, text, style, order);
                 self.full.added()
             }

@@ -15,17 +15,15 @@ use std::thread;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::attribute::Matcher;
+use crate::attribute::KnownFlows;
 use crate::chunk::{Chunk, Damage, Framing, ScanError, Scanner};
 use crate::config::{Detail, Style};
-use crate::examine::{Examination, Examined, examine};
-use crate::index::Index;
+use crate::examine::{Examination, Examined, Examiner};
 use crate::input::Pool;
 use crate::output::{Rendered, Workers};
 use crate::sequence::{Form, Sequencer};
 use crate::summary::Counts;
-use crate::survey::collect_syns;
-use crate::syn::Syn;
+use crate::survey::{Survey, survey};
 
 /// Name and version, as they stand in a section header that is written anew.
 const APPLICATION: &str = concat!("ebpfjoin ", env!("CARGO_PKG_VERSION"));
@@ -89,8 +87,8 @@ impl Pipeline {
         Ok(Self { workers, depth: threads.get() * 2 + 2 })
     }
 
-    /// First pass: the SYNs of all flows that `index` knows. `progress` is told how many more
-    /// bytes were read.
+    /// First pass: what later decisions need to know of the whole capture. `progress` is told how
+    /// many more bytes were read.
     ///
     /// # Errors
     ///
@@ -98,28 +96,28 @@ impl Pipeline {
     pub fn survey(
         &self,
         capture: File,
-        index: &Arc<Index>,
+        known: &Arc<KnownFlows>,
         progress: impl Fn(u64),
-    ) -> Result<Vec<Syn>, PipelineError> {
+    ) -> Result<Survey, PipelineError> {
         let pool = Pool::default();
         let scanner = Scanner::new(capture, pool.clone())?;
         let (queue, results) = self.queue();
         thread::scope(|scope| {
             let scan = scope.spawn(|| {
                 self.scan(scanner, queue, |chunk| {
-                    let (index, pool) = (Arc::clone(index), pool.clone());
+                    let (known, pool) = (Arc::clone(known), pool.clone());
                     move || {
                         let length = chunk.bytes().len() as u64;
-                        let syns = collect_syns(&chunk, &index);
+                        let found = survey(&chunk, &known);
                         chunk.give_back(&pool);
-                        (syns, length)
+                        (found, length)
                     }
                 })
             });
-            let mut all = Vec::new();
+            let mut all = Survey::default();
             while let Ok(result) = results.recv() {
-                let (syns, length) = result.recv().map_err(|_| PipelineError::Worker)?;
-                all.extend(syns);
+                let (found, length) = result.recv().map_err(|_| PipelineError::Worker)?;
+                all.append(found);
                 progress(length);
             }
             drop(results);
@@ -138,7 +136,7 @@ impl Pipeline {
         &self,
         capture: File,
         mut output: impl Write,
-        matcher: &Arc<Matcher>,
+        examiner: &Arc<Examiner>,
         (detail, style): (Detail, Style),
         progress: impl Fn(u64),
     ) -> Result<Totals, PipelineError> {
@@ -156,12 +154,12 @@ impl Pipeline {
         thread::scope(|scope| {
             let scan = scope.spawn(move || {
                 self.scan(scanner, to_sequence, |chunk| {
-                    let matcher = Arc::clone(matcher);
-                    move || examine(chunk, &matcher)
+                    let examiner = Arc::clone(examiner);
+                    move || examiner.examine(chunk)
                 })
             });
             let sequence = scope.spawn(move || {
-                let stage = Render { matcher, style, pool, workers: Arc::default() };
+                let stage = Render { examiner, style, pool, workers: Arc::default() };
                 self.sequence(examined, to_write, detail, &stage)
             });
             while let Ok(result) = rendered.recv() {
@@ -248,7 +246,7 @@ impl Pipeline {
 
 /// The last parallel stage, with what all its chunks share.
 struct Render<'a> {
-    matcher: &'a Arc<Matcher>,
+    examiner: &'a Arc<Examiner>,
     style: Style,
     pool: Pool,
     workers: Arc<Workers>,
@@ -261,11 +259,12 @@ impl Render<'_> {
         packets: Vec<Examined>,
         forms: Vec<Form>,
     ) -> impl FnOnce() -> (Rendered, u64) + Send + 'static {
-        let (matcher, style) = (Arc::clone(self.matcher), self.style);
+        let (examiner, style) = (Arc::clone(self.examiner), self.style);
         let (pool, workers) = (self.pool.clone(), Arc::clone(&self.workers));
         move || {
+            let matcher = &examiner.matcher;
             let rendered =
-                workers.with(|worker| worker.render(&chunk, &packets, &forms, &matcher, style));
+                workers.with(|worker| worker.render(&chunk, &packets, &forms, matcher, style));
             let length = chunk.bytes().len() as u64;
             chunk.give_back(&pool);
             (rendered, length)

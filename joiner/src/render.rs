@@ -4,11 +4,11 @@
 
 use std::borrow::Cow;
 
-use schema::Kind;
-use schema::annotation::{Annotation, Match, Process, Reason, Rule, Side};
+use schema::annotation::{self, Annotation, Match, Process, Reason, Rule, Side};
+use schema::{FiveTuple, Kind};
 
-use crate::attribute::{SideVerdict, Verdict};
-use crate::events::{ConversationId, HostId, Identity, IdentityId, Recordings, TextId};
+use crate::attribute::{Holder, SideVerdict, Verdict, Via};
+use crate::events::{HostId, Identity, IdentityId, Life, Recordings, TextId};
 
 /// Renders verdicts about packets of one capture.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +23,15 @@ impl<'a> Renderer<'a> {
         Self { recordings }
     }
 
-    /// Appends the full form for a packet seen at `time_ns`; `introduce` tells for source and
-    /// destination whether to say all that is known.
-    pub fn full(&self, verdict: &Verdict, time_ns: i64, introduce: [bool; 2], out: &mut String) {
+    /// Appends the full form for a packet with this tuple seen at `time_ns`; `introduce` tells for
+    /// source and destination whether to say all that is known.
+    pub fn full(
+        &self,
+        verdict: &Verdict,
+        (tuple, time_ns): (Option<FiveTuple>, i64),
+        introduce: [bool; 2],
+        out: &mut String,
+    ) {
         let [introduce_src, introduce_dst] = introduce;
         let mut annotation = Annotation {
             src: self.full_side(&verdict.src, introduce_src),
@@ -33,17 +39,18 @@ impl<'a> Renderer<'a> {
             ..Annotation::default()
         };
         let settled = [verdict.src, verdict.dst].into_iter().find_map(|side| match side {
-            SideVerdict::Named { conversation, found, .. } => Some((conversation, found)),
+            SideVerdict::Named { holder, found, .. } => Some((holder, found)),
             SideVerdict::Unnamed(_) => None,
         });
-        if let Some((conversation, found)) = settled {
-            let (event, event_ns) = self.settling_event(conversation, found);
+        if let Some((holder, found)) = settled {
+            let (event, event_ns) = self.settling_event(holder, found);
             annotation.event = Some(event);
             annotation.offset_us = Some(time_ns.saturating_sub(event_ns) / 1000);
-            let life = self.recordings.life(self.recordings.conversation(conversation).life);
+            let life = self.life(holder);
             annotation.latency_us = life.latency_us;
             annotation.retransmits = life.retransmits.filter(|&count| count > 0);
         }
+        annotation.nat = tuple.and_then(|tuple| self.translation(verdict, tuple));
         annotation.encode(out);
     }
 
@@ -60,58 +67,119 @@ impl<'a> Renderer<'a> {
     /// Process and thread that sent the packet, for `epb_processid_threadid`.
     #[must_use]
     pub fn originator(&self, verdict: &Verdict) -> Option<(u32, u32)> {
-        let SideVerdict::Named { conversation, owner, .. } = verdict.src else { return None };
+        let SideVerdict::Named { holder, owner, .. } = verdict.src else { return None };
         let pid = self.recordings.identity(owner).pid;
-        Some((pid, self.thread(conversation, owner).unwrap_or(pid)))
+        Some((pid, self.thread(holder, owner).unwrap_or(pid)))
+    }
+
+    fn life(&self, holder: Holder) -> &'a Life {
+        let id = match holder {
+            Holder::Conversation(id) => self.recordings.conversation(id).life,
+            Holder::Listener(id) => self.recordings.listener(id).life,
+        };
+        self.recordings.life(id)
     }
 
     /// The row that decided: the close for a late packet, else the one that named the peer.
-    fn settling_event(&self, id: ConversationId, found: Match) -> (Kind, i64) {
-        let conversation = self.recordings.conversation(id);
-        let life = self.recordings.life(conversation.life);
-        match life.closed {
-            Some(closed) if found.rule == Rule::Late => (closed, life.end_ns),
-            _ => (conversation.opened, conversation.opened_ns),
+    fn settling_event(&self, holder: Holder, found: Match) -> (Kind, i64) {
+        let life = self.life(holder);
+        match (life.closed, holder) {
+            (Some(closed), _) if found.rule == Rule::Late => (closed, life.end_ns),
+            (_, Holder::Conversation(id)) => {
+                let conversation = self.recordings.conversation(id);
+                (conversation.opened, conversation.opened_ns)
+            }
+            (_, Holder::Listener(id)) => (life.opened, self.recordings.listener(id).from_ns),
         }
     }
 
+    /// The translation between the packet's address and the socket's, of the first end that was
+    /// found through one: `10.0.0.1:4443>172.17.0.2:8080`.
+    fn translation(&self, verdict: &Verdict, tuple: FiveTuple) -> Option<Cow<'a, str>> {
+        let ends = [(verdict.dst, tuple.dst, tuple.src), (verdict.src, tuple.src, tuple.dst)];
+        ends.into_iter().find_map(|(side, near, far)| {
+            let SideVerdict::Named { holder: Holder::Conversation(id), found, .. } = side else {
+                return None;
+            };
+            if !found.nat {
+                return None;
+            }
+            let socket = self.recordings.conversation(id).tuple;
+            let (seen, real) =
+                if near == socket.src { (far, socket.dst) } else { (near, socket.src) };
+            Some(format!("{seen}>{real}").into())
+        })
+    }
+
     /// The thread of the socket's own row, if that row was `owner`'s.
-    fn thread(&self, id: ConversationId, owner: IdentityId) -> Option<u32> {
-        let life = self.recordings.life(self.recordings.conversation(id).life);
+    fn thread(&self, holder: Holder, owner: IdentityId) -> Option<u32> {
+        let life = self.life(holder);
         life.tid.filter(|_| life.owner == Some(owner))
     }
 
     fn full_side(&self, side: &SideVerdict, introduce: bool) -> Side<'a> {
-        let (conversation, owner, found) = match *side {
-            SideVerdict::Named { conversation, owner, found } => (conversation, owner, found),
+        let (holder, owner, found, via) = match *side {
+            SideVerdict::Named { holder, owner, found, via } => (holder, owner, found, via),
             SideVerdict::Unnamed(reason) => {
                 return Side { none: Some(reason), ..Side::default() };
             }
         };
         let identity = self.recordings.identity(owner);
         let mut process = Process {
-            tid: self.thread(conversation, owner).filter(|&tid| tid != identity.pid),
-            exe: self.text(identity.exe),
-            uid: identity.uid,
-            user: self.text(identity.user),
-            container_id: self.text(identity.container_id),
-            image: self.text(identity.container_image),
-            ..self.brief_process(identity)
+            tid: self.thread(holder, owner).filter(|&tid| tid != identity.pid),
+            ..self.full_process(identity)
         };
         if introduce {
-            let life = self.recordings.life(self.recordings.conversation(conversation).life);
+            let namespace = self.life(holder).namespace;
             process = Process {
                 cmdline: self.text(identity.cmdline),
                 gid: identity.gid,
                 ppid: identity.ppid,
                 pcomm: self.text(identity.parent_comm),
                 pexe: self.text(identity.parent_exe),
-                netns: life.netns,
+                netns: namespace.and_then(|id| self.recordings.places.namespace(id).inode),
                 host: self.host(identity.host),
                 ..process
             };
         }
-        Side { process, found: Some(found), ..Side::default() }
+        Side { process, via: self.full_via(via), found: Some(found), ..Side::default() }
+    }
+
+    fn full_process(&self, identity: &Identity) -> Process<'a> {
+        Process {
+            exe: self.text(identity.exe),
+            uid: identity.uid,
+            user: self.text(identity.user),
+            container_id: self.text(identity.container_id),
+            image: self.text(identity.container_image),
+            ..self.brief_process(identity)
+        }
+    }
+
+    fn full_via(&self, via: Via) -> Option<Box<annotation::Via<'a>>> {
+        let via = match via {
+            Via::Nobody => return None,
+            Via::Process { owner, nat } => annotation::Via {
+                process: self.full_process(self.recordings.identity(owner)),
+                found: Some(Match { nat, rule: Rule::Proxy }),
+                none: None,
+            },
+            Via::Container(container, reason) => annotation::Via {
+                process: container.map_or_else(Process::default, |id| {
+                    let container = self.recordings.places.container(id);
+                    Process {
+                        container_id: self.text(container.id),
+                        container_name: self.text(container.name),
+                        image: self.text(container.image),
+                        pod: self.text(container.pod),
+                        ..Process::default()
+                    }
+                }),
+                found: None,
+                none: Some(reason),
+            },
+        };
+        Some(Box::new(via))
     }
 
     fn brief_process(&self, identity: &Identity) -> Process<'a> {
@@ -126,8 +194,8 @@ impl<'a> Renderer<'a> {
     }
 
     fn brief_side(&self, side: &SideVerdict) -> Side<'a> {
-        let (owner, found) = match *side {
-            SideVerdict::Named { owner, found, .. } => (owner, found),
+        let (owner, found, via) = match *side {
+            SideVerdict::Named { owner, found, via, .. } => (owner, found, via),
             SideVerdict::Unnamed(reason) => {
                 let none = Some(reason).filter(|&reason| reason != Reason::Remote);
                 return Side { none, ..Side::default() };
@@ -135,7 +203,18 @@ impl<'a> Renderer<'a> {
         };
         let process = self.brief_process(self.recordings.identity(owner));
         let found = Some(found).filter(|&found| found != Match::EXACT);
-        Side { process, found, ..Side::default() }
+        // The number is enough, where there is one: the full form has said the rest.
+        let via = match via {
+            Via::Process { owner, .. } => Some(Box::new(annotation::Via {
+                process: Process {
+                    proc: Some(self.recordings.identity(owner).proc),
+                    ..Process::default()
+                },
+                ..annotation::Via::default()
+            })),
+            Via::Nobody | Via::Container(..) => None,
+        };
+        Side { process, via, found, ..Side::default() }
     }
 
     fn text(&self, id: TextId) -> Option<Cow<'a, str>> {

@@ -1,22 +1,19 @@
 //! One join from beginning to end: event files, first pass, second pass, summary.
 
-use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::attribute::Matcher;
 use crate::chunk::ScanError;
 use crate::config::Config;
 use crate::destination::Destination;
-use crate::events::{self, EventFiles, EventsError};
-use crate::index::Index;
+use crate::events::{EventFiles, EventsError};
+use crate::nat_table::NatTableError;
 use crate::pipeline::{Pipeline, PipelineError};
+use crate::prepare::Prepared;
 use crate::summary::Summary;
-use crate::syn::SynTable;
 
 /// Why there is no output.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +51,28 @@ pub enum RunError {
         /// What the system says.
         source: io::Error,
     },
+    /// The user's table can't be used.
+    #[error(transparent)]
+    NatTable(#[from] NatTableError),
+    /// The host that is said to have captured has no recording.
+    #[error("no recording is of host {name}; --capture-host takes one of: {}", known.join(", "))]
+    UnknownHost {
+        /// What was given.
+        name: String,
+        /// The hosts that have one.
+        known: Vec<String>,
+    },
+    /// The capture has no such packet.
+    #[error("there are only {packets} packets in {}", path.display())]
+    NoFrame {
+        /// The capture.
+        path: PathBuf,
+        /// How many it has.
+        packets: u64,
+    },
+    /// What is to be printed can't be.
+    #[error("cannot print: {0}")]
+    Print(#[source] io::Error),
     /// A pass failed.
     #[error(transparent)]
     Pipeline(PipelineError),
@@ -67,43 +86,36 @@ pub enum RunError {
 /// part way is no error: [`Summary::damage`] tells.
 pub fn join(config: &Config) -> Result<Summary, RunError> {
     let begin = Instant::now();
-    let path = &config.capture;
-    let capture_error = |source: ScanError| RunError::Capture { path: path.clone(), source };
-    let open = || open_twice(path).map_err(|error| capture_error(error.into()));
-    let pass_error = |error: PipelineError| match error {
-        PipelineError::Scan(source) => capture_error(source),
-        other => RunError::Pipeline(other),
-    };
-    let capture = open()?;
-    let bytes_in = capture.metadata().map_err(|error| capture_error(error.into()))?.len();
-    let events = EventFiles::find(&config.events)?;
+    let sources = &config.sources;
+    let bytes_in = sources.open()?.metadata();
+    let bytes_in = bytes_in.map_err(|error| sources.capture_error(error.into()))?.len();
+    let events = EventFiles::find(&sources.events)?;
     protect_inputs(config, &events)?;
     let output_error = |source: io::Error| RunError::Output { path: config.output.clone(), source };
     let destination = Destination::create(&config.output).map_err(output_error)?;
-
-    let recordings = events::load(&events.paths)?;
-    let infos = recordings.infos.clone();
-    let index = Arc::new(Index::new(&recordings));
     let pipeline = Pipeline::new(config.threads).map_err(RunError::Pipeline)?;
     let bar = progress_bar(config, bytes_in);
 
     bar.set_message("looking for connections");
-    let syns = pipeline.survey(capture, &index, |bytes| bar.inc(bytes)).map_err(pass_error)?;
-    let syns = SynTable::from_unordered(syns);
-    let matcher = Arc::new(Matcher::new(recordings, index, syns, config.windows));
+    let prepared = sources.prepare(&events, &pipeline, |bytes| bar.inc(bytes))?;
+    let Prepared { examiner, clocks, captured_on } = prepared;
 
     bar.set_message("naming packets");
     let mode = (config.detail, config.style);
     let totals = pipeline
-        .enrich(open()?, destination.file(), &matcher, mode, |bytes| bar.inc(bytes))
-        .map_err(pass_error)?;
+        .enrich(sources.open()?, destination.file(), &examiner, mode, |bytes| bar.inc(bytes))
+        .map_err(|error| sources.pass_error(error))?;
     destination.finish().map_err(output_error)?;
     bar.finish_and_clear();
+    let recordings = examiner.matcher.recordings();
+    let clocks = clocks.into_iter().map(|clock| (recordings.host(clock.host).name.clone(), clock));
     Ok(Summary {
-        capture: path.clone(),
+        capture: sources.capture.clone(),
         output: config.output.clone(),
-        recordings: infos,
+        recordings: recordings.infos.clone(),
         unfinished: events.unfinished,
+        clocks: clocks.collect(),
+        captured_on,
         counts: totals.counts,
         annotated: totals.annotated,
         cut_options: totals.cut_options,
@@ -115,27 +127,12 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
     })
 }
 
-/// Both passes read the capture from its beginning, which a pipe does not allow; without a writer
-/// opening one would wait for ever.
-fn open_twice(path: &Path) -> io::Result<File> {
-    let found = fs::metadata(path)?;
-    if found.is_file() {
-        return File::open(path);
-    }
-    if found.is_dir() {
-        return Err(io::Error::other(
-            "it is a folder; give one of its captures, or put them together first: \
-             mergecap -a -w all.pcapng FILES",
-        ));
-    }
-    Err(io::Error::other("it is read twice, and this is no ordinary file; save it to one first"))
-}
-
 /// An output that takes the place of an input would end with neither.
 fn protect_inputs(config: &Config, events: &EventFiles) -> Result<(), RunError> {
-    let capture = ("capture", &config.capture);
+    let capture = ("capture", &config.sources.capture);
+    let table = config.sources.nat.as_ref().map(|table| ("table", table));
     let inputs = events.paths.iter().map(|events| ("event file", events));
-    for (input, path) in std::iter::once(capture).chain(inputs) {
+    for (input, path) in std::iter::once(capture).chain(inputs).chain(table) {
         if Destination::would_destroy(&config.output, path) {
             let (path, output) = (path.clone(), config.output.clone());
             return Err(RunError::WouldDestroy { input, path, output });

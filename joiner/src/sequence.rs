@@ -122,16 +122,23 @@ mod tests {
     use schema::annotation::Match;
 
     use super::*;
+    use crate::attribute::{Holder, Via};
     use crate::events::ConversationId;
 
     fn packet(flow: u64, owner: Option<u32>, found: Match) -> Examined {
         let unnamed = SideVerdict::Unnamed(Reason::Remote);
         let src = owner.map_or(unnamed, |owner| SideVerdict::Named {
-            conversation: ConversationId(0),
+            holder: Holder::Conversation(ConversationId(0)),
             owner: IdentityId(owner),
             found,
+            via: Via::Nobody,
         });
-        Examined { verdict: Verdict { src, dst: unnamed }, flow: Some(flow), time_ns: 0 }
+        Examined {
+            verdict: Verdict { src, dst: unnamed },
+            flow: Some(flow),
+            tuple: None,
+            time_ns: 0,
+        }
     }
 
     fn forms(detail: Detail, packets: &[Examined]) -> String {

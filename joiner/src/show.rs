@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use schema::FiveTuple;
 use schema::annotation::{Annotation, Process, Reason, Side};
 
-use crate::chunk::{Damage, Framing, Item, ScanError, Scanner};
-use crate::decode::{Packet, decode};
+use crate::chunk::{Damage, Item, ScanError, Scanner};
+use crate::decode::{LinkType, Packet, decode};
 use crate::input::Pool;
 
 mod json;
@@ -79,7 +79,7 @@ pub fn show(config: &ShowConfig) -> Result<Option<Damage>, ShowError> {
     let mut frame = 0;
     while let Some(chunk) = scanner.next_chunk().map_err(|source| error(source.into()))? {
         for item in chunk.items() {
-            let Some(mut shown) = read(&item, &chunk.framing) else { continue };
+            let Some(mut shown) = read(&item) else { continue };
             frame += 1;
             if config.count.is_some_and(|count| frame > count) {
                 out.flush()?;
@@ -100,7 +100,7 @@ pub fn show(config: &ShowConfig) -> Result<Option<Damage>, ShowError> {
 }
 
 /// `None` if `item` is not a packet.
-fn read<'a>(item: &Item<'a>, framing: &'a Framing) -> Option<Shown<'a>> {
+fn read<'a>(item: &Item<'a>) -> Option<Shown<'a>> {
     let blank = Shown {
         frame: 0,
         time_ns: None,
@@ -110,29 +110,29 @@ fn read<'a>(item: &Item<'a>, framing: &'a Framing) -> Option<Shown<'a>> {
         annotation: None,
     };
     Some(match item {
-        Item::Block(block, link, clock) => {
-            let interface = match framing {
-                Framing::Pcapng(section) => section.interfaces.get(block.interface()),
-                Framing::Legacy(_) => None,
-            };
-            Shown {
-                time_ns: Some(clock.nanoseconds(block.timestamp())),
-                interface: interface.and_then(|interface| interface.name.as_deref()),
-                packet: decode(*link, block.data()).ok(),
-                length: block.original_length(),
-                annotation: block.own_comment().and_then(Annotation::decode),
-                ..blank
-            }
-        }
+        Item::Block(block, interface) => Shown {
+            time_ns: Some(interface.clock.nanoseconds(block.timestamp())),
+            interface: interface.name.as_deref(),
+            packet: seen(interface.link, block.data()),
+            length: block.original_length(),
+            annotation: block.own_comment().and_then(Annotation::decode),
+            ..blank
+        },
         Item::Record(record, link) => Shown {
             time_ns: Some(record.time_ns),
-            packet: decode(*link, record.data).ok(),
+            packet: seen(*link, record.data),
             length: record.original_length,
             ..blank
         },
         Item::Simple(_) | Item::Malformed(_) => blank,
         Item::Other(_) => return None,
     })
+}
+
+/// The packet, its tuple from who sent it to who received it.
+fn seen(link: LinkType, data: &[u8]) -> Option<Packet> {
+    let packet = decode(link, data).ok()?;
+    Some(Packet { tuple: packet.direction(), ..packet })
 }
 
 /// What earlier packets said.

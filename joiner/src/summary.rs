@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::attribute::{SideVerdict, Verdict};
 use crate::chunk::Damage;
+use crate::clock::estimate::{Estimate, Use};
 use crate::events::RecordingInfo;
 
 const RULES: usize = Rule::ALL.len();
@@ -115,6 +116,10 @@ pub struct Summary {
     pub recordings: Vec<RecordingInfo>,
     /// Event files in the folders given that are not finished, and were left out.
     pub unfinished: Vec<PathBuf>,
+    /// Every host's name, and what its clock has to do with the capture's.
+    pub clocks: Vec<(String, Estimate)>,
+    /// The name of the host that captured, if that is known.
+    pub captured_on: Option<String>,
     /// The decisions.
     pub counts: Counts,
     /// Packets with an annotation.
@@ -178,6 +183,15 @@ impl Summary {
             "elapsed_s": self.elapsed.as_secs_f64(),
             "packets_per_s": self.packets_per_second(),
             "recordings": self.recordings.iter().map(recording).collect::<Vec<_>>(),
+            "captured_on": self.captured_on,
+            "clocks": self.clocks.iter().map(|(host, clock)| json!({
+                "host": host,
+                "pairs": clock.pairs,
+                "offset_ns": clock.offset_ns,
+                "drift_ppm": clock.drift * 1e6,
+                "spread_ns": clock.spread_ns,
+                "use": clock.use_.as_str(),
+            })).collect::<Vec<_>>(),
             "unfinished": self.unfinished.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
             "damage": self.damage.as_ref().map(|damage| {
                 json!({ "offset": damage.offset, "packets": damage.packets, "what": damage.what })
@@ -210,6 +224,9 @@ impl fmt::Display for Summary {
                 path.display()
             )?;
         }
+        for (host, clock) in &self.clocks {
+            write_clock(f, host, clock)?;
+        }
         writeln!(f, "{:<22}{:>12}{:>20}", "", "source", "destination")?;
         let (src, dst) = (&self.counts.src, &self.counts.dst);
         write_row(f, "named", src.named(), dst.named(), packets)?;
@@ -229,6 +246,23 @@ impl fmt::Display for Summary {
         }
         Ok(())
     }
+}
+
+/// Nothing, where the clocks agree, or nothing can be said and nothing was asked.
+fn write_clock(f: &mut fmt::Formatter<'_>, host: &str, clock: &Estimate) -> fmt::Result {
+    if matches!(clock.use_, Use::NotNeeded) || (clock.use_ == Use::TooFew && clock.pairs == 0) {
+        return Ok(());
+    }
+    let mut name = String::new();
+    escape::encode(host, &mut name);
+    #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
+    let seconds = |ns: i64| ns as f64 / 1e9;
+    write!(f, "clock of {name}: capture ahead by {:+.6} s", seconds(clock.offset_ns))?;
+    if clock.drift != 0.0 {
+        write!(f, ", {:+.2} ppm", clock.drift * 1e6)?;
+    }
+    let spread = seconds(clock.spread_ns);
+    writeln!(f, " (spread {spread:.6} s, {} connections): {}", clock.pairs, clock.use_)
 }
 
 fn write_recording(f: &mut fmt::Formatter<'_>, info: &RecordingInfo) -> fmt::Result {
@@ -282,13 +316,15 @@ fn write_row(f: &mut fmt::Formatter<'_>, name: &str, src: u64, dst: u64, all: u6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attribute::{Holder, Via};
     use crate::events::{ConversationId, IdentityId};
 
     fn summary() -> Summary {
         let named = |nat, rule| SideVerdict::Named {
-            conversation: ConversationId(0),
+            holder: Holder::Conversation(ConversationId(0)),
             owner: IdentityId(0),
             found: Match { nat, rule },
+            via: Via::Nobody,
         };
         let mut counts = Counts::default();
         counts.add(&Verdict { src: named(false, Rule::Exact), dst: named(true, Rule::Exact) });
@@ -331,6 +367,8 @@ mod tests {
             output: "out.pcapng".into(),
             recordings: vec![whole, cut],
             unfinished: vec!["d/c.parquet.partial".into()],
+            clocks: vec![],
+            captured_on: None,
             counts,
             annotated: 2,
             cut_options: 1,

@@ -1,24 +1,117 @@
-//! The first pass over a capture: collects every SYN of a flow that the recordings know. Which SYN
-//! a socket's life began with is known only once the following ones were seen, so this pass has to
-//! be over before the first packet is named.
+//! The first pass over a capture: collects what later decisions need to know of the whole of it.
+//! Which SYN a socket's life began with is known only once the following ones were seen, a fragment
+//! may come before the first of its datagram, and what clocks tell of each other shows in all
+//! connections together.
 
-use crate::chunk::{Captured, Chunk};
-use crate::decode::decode;
-use crate::index::Index;
+use std::collections::BTreeSet;
+
+use schema::FiveTuple;
+
+use crate::attribute::KnownFlows;
+use crate::chunk::{Captured, Chunk, Framing};
+use crate::clock::Jump;
+use crate::decode::{FragmentKey, decode};
 use crate::syn::Syn;
 
-/// The SYNs and SYN-ACKs of `chunk` whose flow is in `index`.
-#[must_use]
-pub fn collect_syns(chunk: &Chunk, index: &Index) -> Vec<Syn> {
-    let mut syns = Vec::new();
-    for item in chunk.items() {
-        let Some(Captured { link, data, time_ns }) = item.captured() else { continue };
-        let Ok(packet) = decode(link, data) else { continue };
-        let Some(tcp) = packet.tcp else { continue };
-        if (tcp.is_syn() || tcp.is_syn_ack()) && index.knows(packet.tuple) {
-            let ack = tcp.is_syn_ack().then_some(tcp.ack);
-            syns.push(Syn { tuple: packet.tuple, time_ns, seq: tcp.seq, ack });
+/// Jumps back that are kept: a capture of many interfaces may jump with every packet.
+const MAX_JUMPS: usize = 1 << 16;
+/// First fragments that are kept, some 400 MB; of more than that the later ones are unknown.
+const MAX_FRAGMENTS: usize = 4 << 20;
+/// Jumps back of less than this are no step of the clock, nanoseconds.
+const LEAST_JUMP_NS: i64 = 1_000_000;
+
+/// The first fragment of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct First {
+    /// What its other fragments have in common with it.
+    pub key: FragmentKey,
+    /// When it was seen, nanoseconds since 1970.
+    pub time_ns: i64,
+    /// Its tuple.
+    pub tuple: FiveTuple,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// SYNs and SYN-ACKs of known flows, and where each stands in the file.
+    pub syns: Vec<(Syn, u64)>,
+    /// First fragments, and where each stands in the file.
+    pub fragments: Vec<(First, u64)>,
+    /// Where times jump back.
+    pub jumps: Vec<Jump>,
+    /// The names of interfaces.
+    pub interfaces: BTreeSet<Box<str>>,
+    /// The boot ids of the hosts that captured.
+    pub boot_ids: BTreeSet<Box<str>>,
+    /// Time of the first packet, and of the last one.
+    span: Option<(i64, i64)>,
+    /// Where the first one stands.
+    begin: u64,
+}
+
+impl Survey {
+    /// Adds what was found in the chunk that follows.
+    pub fn append(&mut self, mut next: Self) {
+        self.syns.append(&mut next.syns);
+        let room = MAX_FRAGMENTS.saturating_sub(self.fragments.len());
+        next.fragments.truncate(room);
+        self.fragments.append(&mut next.fragments);
+        if let (Some((_, from_ns)), Some((to_ns, _))) = (self.span, next.span) {
+            self.jump(Jump { position: next.begin, from_ns, to_ns });
+        }
+        for jump in next.jumps {
+            self.jump(jump);
+        }
+        self.interfaces.append(&mut next.interfaces);
+        self.boot_ids.append(&mut next.boot_ids);
+        self.span = match (self.span, next.span) {
+            (Some((first, _)), Some((_, last))) => Some((first, last)),
+            (None, span) | (span, None) => span,
+        };
+    }
+
+    fn jump(&mut self, jump: Jump) {
+        if jump.from_ns - jump.to_ns >= LEAST_JUMP_NS && self.jumps.len() < MAX_JUMPS {
+            self.jumps.push(jump);
         }
     }
-    syns
+}
+
+/// What `chunk` holds of what matters.
+#[must_use]
+pub fn survey(chunk: &Chunk, known: &KnownFlows) -> Survey {
+    let mut survey = Survey::default();
+    if let Framing::Pcapng(section) = &*chunk.framing {
+        let all = (0..section.interfaces.len()).filter_map(|id| section.interfaces.get(id));
+        survey.interfaces.extend(all.filter_map(|interface| interface.name.clone()));
+    }
+    survey.boot_ids.extend(chunk.boot_id().map(Box::from));
+    for (item, position) in chunk.items_at() {
+        let Some(captured) = item.captured() else { continue };
+        let Captured { link, data, time_ns, .. } = captured;
+        match survey.span {
+            Some((first, from_ns)) => {
+                survey.jump(Jump { position, from_ns, to_ns: time_ns });
+                survey.span = Some((first, time_ns));
+            }
+            None => {
+                survey.span = Some((time_ns, time_ns));
+                survey.begin = position;
+            }
+        }
+        let Ok(packet) = decode(link, data) else { continue };
+        if let Some(id) = packet.first_of {
+            let FiveTuple { proto, src, dst } = packet.tuple;
+            let key = FragmentKey { src: src.mapped(), dst: dst.mapped(), proto, id };
+            survey.fragments.push((First { key, time_ns, tuple: packet.tuple }, position));
+        }
+        let Some(tcp) = packet.tcp else { continue };
+        if (tcp.is_syn() || tcp.is_syn_ack()) && known.contains(packet.tuple) {
+            let ack = tcp.is_syn_ack().then_some(tcp.ack);
+            let syn = Syn { tuple: packet.tuple, time_ns, seq: tcp.seq, ack };
+            survey.syns.push((syn, position));
+        }
+    }
+    survey
 }

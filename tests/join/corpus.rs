@@ -124,7 +124,7 @@ fn tuples_are_those_of_tshark() {
         while let Some(chunk) = scanner.next_chunk().expect("read") {
             for item in chunk.items() {
                 let decoded = match item {
-                    Item::Block(packet, link, _) => decode(link, packet.data()),
+                    Item::Block(packet, interface) => decode(interface.link, packet.data()),
                     Item::Record(record, link) => decode(link, record.data),
                     Item::Simple(_) | Item::Malformed(_) => {
                         rows.next();

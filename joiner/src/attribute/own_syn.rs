@@ -8,7 +8,7 @@ use schema::flow::Way;
 use schema::{EventDirection, Kind, Proto};
 
 use crate::events::{ConversationId, Recordings};
-use crate::index::{Entry, Index};
+use crate::index::{Entry, Index, lanes};
 use crate::syn::{Attempt, SynTable};
 
 /// For each conversation the position of its attempt among those of its flow.
@@ -32,18 +32,20 @@ impl OwnSyns {
             let (key, way) = tuple.canonical();
             let attempts = syns.attempts(&key);
             let [entries, _] = index.both_ends(&key, way);
-            // Once per group: by its first conversation.
+            // Once per end: by its first conversation.
             let is_first = entries.first().is_some_and(|first| {
                 std::ptr::eq(recordings.conversation(first.conversation), conversation)
             });
             if is_first && !attempts.is_empty() {
-                own.assign_group(recordings, entries, attempts, way, before_ns);
+                for lane in lanes(entries) {
+                    own.assign_lane(recordings, lane, attempts, way, before_ns);
+                }
             }
         }
         own
     }
 
-    fn assign_group(
+    fn assign_lane(
         &mut self,
         recordings: &Recordings,
         entries: &[Entry],
@@ -52,7 +54,7 @@ impl OwnSyns {
         before_ns: i64,
     ) {
         // Lives that began already, by their end: once over, they have used up their attempts. One
-        // that overlaps lives in another namespace and may share its attempt.
+        // that overlaps is of a namespace that is not known, and may share its attempt.
         let mut begun: BinaryHeap<Reverse<(i64, Option<usize>)>> = BinaryHeap::new();
         let mut used = None;
         for entry in entries {

@@ -1,4 +1,5 @@
-//! The three rules that need no table but the lives, for one end of one packet: exact, early, late.
+//! The three rules that need no table but the lives, for one end of one packet in one lane: exact,
+//! early, late.
 //! Each rule collects the conversations that fit; the first rule that finds any decides, and if they
 //! belong to different processes nobody is named.
 
@@ -14,16 +15,17 @@ use crate::index::Entry;
 use crate::syn::{Attempt, SynTable};
 
 /// How many lives or attempts of one tuple are looked at around a packet's time. One tuple is one
-/// connection at a time in each namespace, so more can only come from more namespaces.
+/// connection at a time in each namespace, so more can only come from sockets whose namespace is not
+/// known.
 const LOOK_AROUND: usize = 64;
 
-/// What fits one end of a packet.
+/// What fits one end of a packet in one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
+pub(super) enum LaneFit {
     /// One process's conversation.
     One(ConversationId, Rule),
     /// Conversations of several processes.
-    Several,
+    Several(Rule),
     /// None.
     Nobody,
 }
@@ -63,19 +65,19 @@ impl<'a> End<'a> {
         packet: &Packet,
         time_ns: i64,
         owner: impl Fn(ConversationId) -> Option<IdentityId>,
-    ) -> Fit {
-        let mut choice = Choice { fit: Fit::Nobody, owner: None, owner_of: owner };
+    ) -> LaneFit {
+        let mut choice = Choice { fit: LaneFit::Nobody, owner: None, owner_of: owner };
         let attempt = packet.tcp.as_ref().and_then(|tcp| self.named_attempt(tcp, time_ns));
         if let Some(attempt) = attempt {
             self.opening(attempt, time_ns, &mut choice);
-            if choice.fit != Fit::Nobody {
+            if choice.fit != LaneFit::Nobody {
                 return choice.fit;
             }
         }
         for entry in self.reaching(time_ns, 0).filter(|entry| time_ns <= entry.end_ns) {
             choice.add(entry, Rule::Exact);
         }
-        if choice.fit != Fit::Nobody {
+        if choice.fit != LaneFit::Nobody {
             return choice.fit;
         }
         match &packet.tcp {
@@ -83,13 +85,13 @@ impl<'a> End<'a> {
             Some(tcp) if tcp.is_syn() && !self.attempts().is_empty() => {}
             Some(tcp) => {
                 self.early_tcp(tcp, time_ns, &mut choice);
-                if choice.fit == Fit::Nobody {
+                if choice.fit == LaneFit::Nobody {
                     self.late_tcp(tcp, time_ns, &mut choice);
                 }
             }
             None if self.sent && packet.tuple.proto == Proto::UDP => {
                 self.early(time_ns, |entry| self.is_just_before(entry, time_ns), &mut choice);
-                if choice.fit == Fit::Nobody {
+                if choice.fit == LaneFit::Nobody {
                     self.late(time_ns, self.windows.after_udp_ns, |_| true, &mut choice);
                 }
             }
@@ -181,7 +183,7 @@ impl<'a> End<'a> {
         }
     }
 
-    /// The next life, and those that began before it ended (in other namespaces).
+    /// The next life, and those that began before it ended (their namespace is not known).
     fn next_lives(&self, time_ns: i64) -> impl Iterator<Item = &Entry> {
         let next = &self.entries[self.begun(time_ns).len()..];
         let first_end = next.first().map_or(i64::MIN, |entry| entry.end_ns);
@@ -237,7 +239,7 @@ impl<'a> End<'a> {
 
 /// The conversation chosen so far.
 struct Choice<F> {
-    fit: Fit,
+    fit: LaneFit,
     owner: Option<IdentityId>,
     owner_of: F,
 }
@@ -246,13 +248,13 @@ impl<F: Fn(ConversationId) -> Option<IdentityId>> Choice<F> {
     fn add(&mut self, entry: &Entry, rule: Rule) {
         let owner = (self.owner_of)(entry.conversation);
         match self.fit {
-            Fit::Nobody => {
-                self.fit = Fit::One(entry.conversation, rule);
+            LaneFit::Nobody => {
+                self.fit = LaneFit::One(entry.conversation, rule);
                 self.owner = owner;
             }
-            Fit::One(..) if owner != self.owner => self.fit = Fit::Several,
+            LaneFit::One(_, rule) if owner != self.owner => self.fit = LaneFit::Several(rule),
             // One process, several of its sockets: any of them names it.
-            Fit::One(..) | Fit::Several => {}
+            LaneFit::One(..) | LaneFit::Several(_) => {}
         }
     }
 }

@@ -4,7 +4,9 @@ use schema::{EventDirection, Kind};
 
 use super::*;
 use crate::decode::Tcp;
-use crate::events::{Conversation, Handover, Host, HostId, Identity, Life, LifeId, TextId};
+use crate::events::{
+    Conversation, Handover, Host, HostId, Identity, Life, LifeId, Namespace, NamespaceId, TextId,
+};
 use crate::syn::Syn;
 
 const SECOND: i64 = 1_000_000_000;
@@ -42,7 +44,10 @@ impl World {
         host.recorded.push((at(0.0), at(1000.0)));
         host.add_address(client());
         host.add_address(server());
-        Self { recordings: Recordings { hosts: vec![host], ..Recordings::default() }, syns: vec![] }
+        let mut recordings = Recordings { hosts: vec![host], ..Recordings::default() };
+        let namespace = Namespace { host: HostId(0), inode: None, is_listed: false };
+        recordings.places.namespaces = vec![namespace; 2];
+        Self { recordings, syns: vec![] }
     }
 
     fn identity(&mut self, pid: u32) -> IdentityId {
@@ -74,8 +79,7 @@ impl World {
         self.recordings.lives.push(Life {
             host: HostId(0),
             socket_cookie: u64::from(pid),
-            netns: None,
-            netns_cookie: Some(1),
+            namespace: Some(NamespaceId(0)),
             direction: match opened {
                 Kind::TcpConnect => Some(EventDirection::Out),
                 Kind::TcpAccept => Some(EventDirection::In),
@@ -89,6 +93,7 @@ impl World {
             tid: None,
             latency_us: None,
             retransmits: None,
+            bytes: None,
         });
         self.recordings.conversations.push(Conversation {
             life,
@@ -122,14 +127,13 @@ impl World {
 
     fn ready(self) -> Matcher {
         let index = Arc::new(Index::new(&self.recordings));
-        let syns = SynTable::from_unordered(self.syns);
-        Matcher::new(self.recordings, index, syns, Windows::default())
+        Matcher::new(self.recordings, index, self.syns, &[], Windows::default())
     }
 }
 
 /// What a TCP packet looks like to the matcher.
 fn tcp(tuple: FiveTuple, flags: u8, seq: u32, ack: u32) -> Packet {
-    Packet { tuple, tcp: Some(Tcp { flags, seq, ack }) }
+    Packet { tcp: Some(Tcp { flags, seq, ack }), ..Packet::of(tuple) }
 }
 
 fn data_up() -> Packet {
@@ -151,7 +155,7 @@ fn syn_ack_packet(seq: u32) -> Packet {
 impl Matcher {
     /// The two ends of `packet`: pid and rule, or the reason.
     fn ends(&self, packet: Packet, time: f64) -> [String; 2] {
-        let verdict = self.attribute(&packet, at(time));
+        let verdict = self.attribute(&packet, &Seen::at(at(time)));
         [verdict.src, verdict.dst].map(|side| match side {
             SideVerdict::Named { owner, found, .. } => {
                 format!("{} {found}", self.recordings().identity(owner).pid)
@@ -252,7 +256,7 @@ fn a_life_whose_close_was_lost_ends_where_the_next_one_begins() {
     // In another namespace both may be open.
     let mut world = World::new().connect(1, 10.0, 1000.0).connect(2, 20.0, 30.0);
     world.recordings.lives[0].closed = None;
-    world.recordings.lives[1].netns_cookie = Some(2);
+    world.recordings.lives[1].namespace = Some(NamespaceId(1));
     assert_eq!(world.ready().ends(data_up(), 25.0)[0], "ambiguous");
 }
 
@@ -279,8 +283,8 @@ fn datagrams_are_early_only_for_their_sender_and_late_for_an_instant() {
     let tuple = request(Proto::UDP);
     let sender = World::new().life(1, Kind::UdpSend, tuple, 10.0, 20.0);
     let matcher = sender.life(2, Kind::UdpBind, tuple.reversed(), 9.0, 20.0).ready();
-    let up = Packet { tuple, tcp: None };
-    let down = Packet { tuple: tuple.reversed(), tcp: None };
+    let up = Packet::of(tuple);
+    let down = Packet::of(tuple.reversed());
     assert_eq!(matcher.ends(up, 15.0), ["1 exact", "2 exact"]);
     assert_eq!(matcher.ends(up, 8.0), ["1 early", "no-socket"]);
     assert_eq!(matcher.ends(down, 8.0), ["2 early", "no-socket"]);
@@ -293,10 +297,10 @@ fn a_wildcard_socket_answers_for_every_address_of_its_port() {
     let local = Endpoint::v6([0; 16], server().port());
     let tuple = FiveTuple::new(Proto::UDP, local, client());
     let matcher = World::new().life(2, Kind::UdpRecv, tuple, 10.0, 20.0).ready();
-    let up = Packet { tuple: request(Proto::UDP), tcp: None };
+    let up = Packet::of(request(Proto::UDP));
     assert_eq!(matcher.ends(up, 15.0)[1], "2 exact");
     let other_peer = FiveTuple { src: server(), ..request(Proto::UDP) };
-    assert_eq!(matcher.ends(Packet { tuple: other_peer, tcp: None }, 15.0)[1], "no-socket");
+    assert_eq!(matcher.ends(Packet::of(other_peer), 15.0)[1], "no-socket");
 }
 
 #[test]
@@ -319,7 +323,7 @@ fn nobody_is_named_without_a_reason_that_fits_the_time_and_address() {
     assert_eq!(matcher.ends(data_up(), 1001.0)[0], "after-recording");
     assert_eq!(matcher.ends(data_up(), 49.5)[0], "in-loss");
     let tuple = FiveTuple { dst: Endpoint::v4([8, 8, 8, 8], 53), ..request(Proto::UDP) };
-    assert_eq!(matcher.ends(Packet { tuple, tcp: None }, 10.0)[1], "remote");
+    assert_eq!(matcher.ends(Packet::of(tuple), 10.0)[1], "remote");
 }
 
 #[test]

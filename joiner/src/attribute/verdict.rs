@@ -1,20 +1,47 @@
-//! What was decided about one packet: for each end the conversation and its process, or a reason.
+//! What was decided about one packet: for each end the socket and its process, or a reason.
 
 use schema::annotation::{Match, Reason};
 
-use crate::events::{ConversationId, IdentityId};
+use crate::events::{ContainerId, ConversationId, IdentityId};
+
+/// What names a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// Its socket's conversation with the other end.
+    Conversation(ConversationId),
+    /// Its listener, by position among [`Recordings::listeners`](crate::events::Recordings).
+    Listener(u32),
+}
+
+/// What is behind a process that forwards for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// It forwards for nobody, or for somebody on a host without a recording.
+    Nobody,
+    /// A process.
+    Process {
+        /// The process.
+        owner: IdentityId,
+        /// Whether its address was translated on top of it.
+        nat: bool,
+    },
+    /// The container alone is certain, if that, and why.
+    Container(Option<ContainerId>, Reason),
+}
 
 /// The decision about one end of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SideVerdict {
     /// A process.
     Named {
-        /// Its socket's conversation with the other end.
-        conversation: ConversationId,
+        /// By what.
+        holder: Holder,
         /// The process.
         owner: IdentityId,
         /// How it was found.
         found: Match,
+        /// Whom it forwards for.
+        via: Via,
     },
     /// Nobody, and why.
     Unnamed(Reason),
@@ -33,9 +60,9 @@ impl SideVerdict {
     pub fn agrees(&self, other: &Self) -> bool {
         match (self, other) {
             (
-                Self::Named { conversation: a, owner: p, .. },
-                Self::Named { conversation: b, owner: q, .. },
-            ) => (a, p) == (b, q),
+                Self::Named { holder: a, owner: p, via: v, .. },
+                Self::Named { holder: b, owner: q, via: w, .. },
+            ) => (a, p, v) == (b, q, w),
             _ => self == other,
         }
     }

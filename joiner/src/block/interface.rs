@@ -7,9 +7,10 @@
 
 use schema::annotation::option::{ByteOrder, Options, append};
 
-use super::{Block, write_block};
+use super::{Block, section, write_block};
 use crate::decode::LinkType;
 
+const COMMENT: u16 = 1;
 const IF_NAME: u16 = 2;
 const IF_TSRESOL: u16 = 9;
 const IF_FCSLEN: u16 = 13;
@@ -82,19 +83,27 @@ pub struct Interface {
     pub name: Option<Box<str>>,
     /// What its timestamps count.
     pub clock: Clock,
+    /// Inode of its network namespace, if `ebpfrec` captured: a comment says
+    /// `ebpfrec netns=INODE ifindex=N`.
+    pub netns: Option<u64>,
 }
 
 /// Reads a description; options that are cut count as absent.
 #[must_use]
 pub fn parse(block: &Block<'_>, order: ByteOrder) -> Option<Interface> {
     let (&[l0, l1, ..], options) = block.body().split_first_chunk::<8>()?;
-    let mut interface =
-        Interface { link: LinkType(order.u16([l0, l1])), name: None, clock: Clock::MICROSECONDS };
+    let link = LinkType(order.u16([l0, l1]));
+    let clock = Clock::MICROSECONDS;
+    let mut interface = Interface { link, name: None, clock, netns: None };
     for option in Options::new(options, order).map_while(Result::ok) {
         match (option.code, option.value) {
             (IF_NAME, name) => {
                 let name = String::from_utf8_lossy(&name[..name.len().min(MAX_NAME)]);
                 interface.name = Some(name.trim_end_matches('\0').into());
+            }
+            (COMMENT, comment) => {
+                let netns = section::said(comment, "netns").and_then(|text| text.parse().ok());
+                interface.netns = interface.netns.or(netns);
             }
             (IF_TSRESOL, &[resolution, ..]) => interface.clock.resolution = resolution,
             (IF_TSOFFSET, &[a, b, c, d, e, f, g, h]) => {

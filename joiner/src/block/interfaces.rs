@@ -77,7 +77,7 @@ mod tests {
 
     fn interface(number: usize) -> Interface {
         let link = LinkType(u16::try_from(number % 65_536).expect("small"));
-        Interface { link, name: None, clock: Clock::MICROSECONDS }
+        Interface { link, name: None, clock: Clock::MICROSECONDS, netns: None }
     }
 
     #[test]

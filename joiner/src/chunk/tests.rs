@@ -47,8 +47,9 @@ fn scan(bytes: &[u8]) -> Result<Scanned, ScanError> {
     while let Some(chunk) = scanner.next_chunk()? {
         for item in chunk.items() {
             match item {
-                Item::Block(packet, link, clock) => {
-                    packets.push((link.0, clock.nanoseconds(packet.timestamp())));
+                Item::Block(packet, interface) => {
+                    let time_ns = interface.clock.nanoseconds(packet.timestamp());
+                    packets.push((interface.link.0, time_ns));
                     joined.extend_from_slice(packet.bytes());
                 }
                 Item::Record(record, link) => packets.push((link.0, record.time_ns)),

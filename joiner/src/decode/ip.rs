@@ -5,9 +5,9 @@
 //! IPv6  0 version       4 payload length   6 next header   8 src[16]   24 dst[16]   40 payload
 //! ```
 
-use schema::{Endpoint, Proto};
+use schema::{Endpoint, FiveTuple, Proto};
 
-use super::Undecoded;
+use super::{FragmentKey, Undecoded};
 
 /// The addresses and the payload of an IP packet.
 #[derive(Clone, Copy, Debug)]
@@ -19,10 +19,21 @@ pub(super) struct Datagram<'a> {
     pub(super) dst: [u8; 16],
     /// What follows the headers, as far as it was captured and belongs to the packet.
     pub(super) payload: &'a [u8],
+    /// Its identification, if it is the first of several fragments.
+    pub(super) first_of: Option<u32>,
 }
 
-/// More fragments, or an offset: all but the "don't fragment" bit and the reserved one.
+impl Datagram<'_> {
+    pub(super) fn tuple(&self, src_port: u16, dst_port: u16) -> FiveTuple {
+        let src = Endpoint::v6(self.src, src_port);
+        FiveTuple::new(self.proto, src, Endpoint::v6(self.dst, dst_port))
+    }
+}
+
+/// The fragment offset (IPv4), in units of 8 bytes.
 const FRAGMENT_OFFSET: u16 = 0x1fff;
+/// More fragments follow (IPv4).
+const MORE_FRAGMENTS: u16 = 0x2000;
 
 /// Extension headers that are looked past: RFC 8200 names six kinds, each at most twice.
 const MAX_EXTENSIONS: usize = 12;
@@ -56,16 +67,18 @@ fn parse_v4(bytes: &[u8]) -> Result<Datagram<'_>, Undecoded> {
     if total != 0 && total < length {
         return Err(Undecoded::Malformed);
     }
-    if u16::from_be_bytes([header[6], header[7]]) & FRAGMENT_OFFSET != 0 {
-        return Err(Undecoded::NoTransport);
-    }
     let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *header;
-    Ok(Datagram {
-        proto: Proto(header[9]),
-        src: Endpoint::v4([s0, s1, s2, s3], 0).mapped(),
-        dst: Endpoint::v4([d0, d1, d2, d3], 0).mapped(),
-        payload: bytes.get(length..end).ok_or(Undecoded::Truncated)?,
-    })
+    let proto = Proto(header[9]);
+    let src = Endpoint::v4([s0, s1, s2, s3], 0).mapped();
+    let dst = Endpoint::v4([d0, d1, d2, d3], 0).mapped();
+    let fragment = u16::from_be_bytes([header[6], header[7]]);
+    let id = u32::from(u16::from_be_bytes([header[4], header[5]]));
+    if fragment & FRAGMENT_OFFSET != 0 {
+        return Err(Undecoded::Fragment(FragmentKey { src, dst, proto, id }));
+    }
+    let first_of = (fragment & MORE_FRAGMENTS != 0).then_some(id);
+    let payload = bytes.get(length..end).ok_or(Undecoded::Truncated)?;
+    Ok(Datagram { proto, src, dst, payload, first_of })
 }
 
 #[inline]
@@ -77,24 +90,42 @@ fn parse_v6(bytes: &[u8]) -> Result<Datagram<'_>, Undecoded> {
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
     // A payload length of 0 is a jumbogram, or a segment that the network card was to split.
     let end = if length == 0 { rest.len() } else { length.min(rest.len()) };
-    let (proto, payload) = skip_extensions(header[6], &rest[..end])?;
-    Ok(Datagram { proto: Proto(proto), src: *src, dst: *dst, payload })
+    let mut datagram = Datagram {
+        proto: Proto(header[6]),
+        src: *src,
+        dst: *dst,
+        payload: &rest[..end],
+        first_of: None,
+    };
+    skip_extensions(&mut datagram)?;
+    Ok(datagram)
 }
 
-fn skip_extensions(mut next: u8, mut bytes: &[u8]) -> Result<(u8, &[u8]), Undecoded> {
+fn skip_extensions(datagram: &mut Datagram<'_>) -> Result<(), Undecoded> {
     for _ in 0..=MAX_EXTENSIONS {
+        let next = datagram.proto.0;
         let length = match next {
             HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY => |unit: usize| (unit + 1) * 8,
             AUTHENTICATION => |unit: usize| (unit + 2) * 4,
             FRAGMENT => |_| 8,
-            _ => return Ok((next, bytes)),
+            _ => return Ok(()),
         };
-        let &[following, unit, high, low, ..] = bytes else { return Err(Undecoded::Truncated) };
-        if next == FRAGMENT && u16::from_be_bytes([high, low]) >> 3 != 0 {
-            return Err(Undecoded::NoTransport);
+        let bytes = datagram.payload;
+        let &[following, unit, high, low, ref rest @ ..] = bytes else {
+            return Err(Undecoded::Truncated);
+        };
+        if next == FRAGMENT {
+            let id = u32::from_be_bytes(*rest.first_chunk().ok_or(Undecoded::Truncated)?);
+            let fragment = u16::from_be_bytes([high, low]);
+            if fragment >> 3 != 0 {
+                let (src, dst, proto) = (datagram.src, datagram.dst, Proto(following));
+                return Err(Undecoded::Fragment(FragmentKey { src, dst, proto, id }));
+            }
+            // An atomic fragment is a whole packet.
+            datagram.first_of = (fragment & 1 != 0).then_some(id);
         }
-        bytes = bytes.get(length(usize::from(unit))..).ok_or(Undecoded::Truncated)?;
-        next = following;
+        datagram.payload = bytes.get(length(usize::from(unit))..).ok_or(Undecoded::Truncated)?;
+        datagram.proto = Proto(following);
     }
     Err(Undecoded::Malformed)
 }

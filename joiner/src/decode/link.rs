@@ -47,6 +47,12 @@ pub(super) fn payload(link: LinkType, bytes: &[u8]) -> Result<&[u8], Undecoded> 
     }
 }
 
+/// Bytes 4 to 7 of a Linux cooked v2 header.
+pub(super) fn interface_index(link: LinkType, bytes: &[u8]) -> Option<u32> {
+    let index = bytes.get(4..)?.first_chunk()?;
+    (link == LinkType::LINUX_SLL2).then(|| u32::from_be_bytes(*index))
+}
+
 fn by_ethertype(mut ethertype: u16, mut bytes: &[u8]) -> Result<&[u8], Undecoded> {
     for _ in 0..=MAX_VLAN_TAGS {
         match ethertype {

@@ -47,6 +47,7 @@ fn ethernet(tags: &[u16], ethertype: u16, payload: &[u8]) -> Vec<u8> {
 fn shown(link: u16, bytes: &[u8]) -> String {
     match decode(LinkType(link), bytes) {
         Ok(packet) => packet.tuple.to_string(),
+        Err(Undecoded::Fragment(FragmentKey { id, .. })) => format!("Fragment of {id}"),
         Err(undecoded) => format!("{undecoded:?}"),
     }
 }
@@ -86,7 +87,7 @@ fn what_is_not_ip_or_has_no_ports_says_so() {
     assert_eq!(shown(105, &ip), "NotIp");
     assert_eq!(shown(0, &[7, 0, 0, 0, 1]), "NotIp");
     assert_eq!(shown(101, &v4(1, 0, &[8; 8])), "NoTransport");
-    assert_eq!(shown(101, &v4(17, 0x0001, &udp())), "NoTransport");
+    assert_eq!(shown(101, &v4(17, 0x0001, &udp())), "Fragment of 0");
     assert_eq!(shown(101, &[0x10; 40]), "Malformed");
     assert_eq!(shown(1, &ethernet(&[0x8100; 20], 0x0800, &ip)), "Malformed");
 }
@@ -94,9 +95,29 @@ fn what_is_not_ip_or_has_no_ports_says_so() {
 #[test]
 fn first_fragments_and_unsplit_segments_have_ports() {
     assert_eq!(shown(101, &v4(6, 0x2000, &tcp())), V4);
+    let first = decode(LinkType(101), &v4(6, 0x2000, &tcp()));
+    assert_eq!(first.map(|packet| packet.first_of), Ok(Some(0)));
     let mut unsplit = v4(6, 0, &tcp());
     unsplit[2..4].fill(0);
     assert_eq!(shown(101, &unsplit), V4);
+}
+
+#[test]
+fn an_icmp_error_has_the_tuple_of_what_it_is_about() {
+    let about = v4(17, 0, &udp());
+    let error =
+        |kind: u8, about: &[u8]| v4(1, 0, &[&[kind, 3, 0, 0, 0, 0, 0, 0][..], about].concat());
+    let packet = decode(LinkType(101), &error(3, &about)).expect("an error");
+    assert_eq!(packet.tuple.to_string(), "udp 10.0.0.1:4660 > 10.0.0.2:53");
+    assert_eq!(packet.direction(), packet.tuple.reversed());
+    let reporter = Endpoint::v4([10, 0, 0, 1], 0);
+    assert_eq!(packet.origin, Origin::Error { reporter });
+    // Neither an echo nor an error about an error.
+    assert_eq!(shown(101, &error(8, &about)), "NoTransport");
+    assert_eq!(shown(101, &error(3, &error(3, &about))), "NoTransport");
+    assert_eq!(shown(101, &error(3, &about[..22])), "Truncated");
+    let v6_error = v6(58, &[&[1, 4, 0, 0, 0, 0, 0, 0][..], &v6(17, &udp())].concat());
+    assert!(shown(101, &v6_error).starts_with("udp"), "{}", shown(101, &v6_error));
 }
 
 #[test]
@@ -113,8 +134,10 @@ fn extension_headers_are_looked_past() {
     assert!(shown(101, &v6(0, &chain)).starts_with("udp"));
     let atomic = [&option(17)[..], &udp()].concat();
     assert!(shown(101, &v6(44, &atomic)).starts_with("udp"));
-    let later = [&[17, 0, 0, 8, 0, 0, 0, 0][..], &udp()].concat();
-    assert_eq!(shown(101, &v6(44, &later)), "NoTransport");
+    let later = [&[17, 0, 0, 8, 0, 0, 1, 0][..], &udp()].concat();
+    assert_eq!(shown(101, &v6(44, &later)), "Fragment of 256");
+    let first = [&[17, 0, 0, 1, 0, 0, 1, 0][..], &udp()].concat();
+    assert_eq!(decode(LinkType(101), &v6(44, &first)).map(|p| p.first_of), Ok(Some(256)));
     let endless = option(0).repeat(40);
     assert_eq!(shown(101, &v6(0, &endless)), "Malformed");
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use schema::Endpoint;
 
+use super::clock::Timeline;
+
 /// How long before its `ts` a `lost` row reaches back, nanoseconds (it tells of the second
 /// before).
 const LOSS_SPAN_NS: i64 = 1_000_000_000;
@@ -23,6 +25,8 @@ pub struct Host {
     /// When it was recorded: from, to, nanoseconds since 1970; parts that follow one another are
     /// one.
     pub recorded: Vec<(i64, i64)>,
+    /// How its wall clock was set meanwhile.
+    pub timeline: Timeline,
     /// When events were lost: from, to, nanoseconds since 1970.
     losses: Vec<(i64, i64)>,
     /// Its addresses, IPv4 as IPv4-mapped, as far as any row tells.
@@ -31,7 +35,14 @@ pub struct Host {
 
 impl Host {
     pub(crate) fn new(name: String, boot_id: String) -> Self {
-        Self { name, boot_id, recorded: vec![], losses: vec![], addresses: HashSet::new() }
+        Self {
+            name,
+            boot_id,
+            recorded: vec![],
+            timeline: Timeline::default(),
+            losses: vec![],
+            addresses: HashSet::new(),
+        }
     }
 
     /// Takes note of a time that was recorded.
@@ -70,6 +81,19 @@ impl Host {
     #[must_use]
     pub fn owns(&self, endpoint: Endpoint) -> bool {
         endpoint.is_loopback() || self.addresses.contains(&endpoint.mapped())
+    }
+
+    /// Moves all times by what `moved` makes of them.
+    pub(crate) fn shift(&mut self, moved: impl Fn(i64) -> i64) {
+        for (from, to) in self.recorded.iter_mut().chain(&mut self.losses) {
+            (*from, *to) = (moved(*from), moved(*to));
+        }
+    }
+
+    /// Whether events were lost between these two moments.
+    #[must_use]
+    pub fn lost_between(&self, from_ns: i64, to_ns: i64) -> bool {
+        self.losses.iter().any(|&(from, to)| from <= to_ns && from_ns <= to)
     }
 
     /// Whether events were lost around `time_ns`.

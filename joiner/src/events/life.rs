@@ -1,11 +1,12 @@
-//! Socket lives and conversations. A *life* is one socket from its first row to its close; a
+//! Socket lives, and whom they talk to. A *life* is one socket from its first row to its close; a
 //! *conversation* is what it had with one peer: one for TCP and connected UDP, many for a server
-//! on an unconnected UDP socket.
+//! on an unconnected UDP socket; a *listener* is a local endpoint that takes whoever comes.
 
-use schema::{EventDirection, FiveTuple, Kind};
+use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto};
 
 use super::host::HostId;
 use super::identity::IdentityId;
+use super::place::NamespaceId;
 
 /// Index into [`Recordings::lives`](super::Recordings::lives).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,10 +23,8 @@ pub struct Life {
     pub host: HostId,
     /// The kernel's id of the socket.
     pub socket_cookie: u64,
-    /// Inode of the socket's network namespace.
-    pub netns: Option<u64>,
-    /// The kernel's id of that namespace.
-    pub netns_cookie: Option<u64>,
+    /// The socket's network namespace, which need not be its process's.
+    pub namespace: Option<NamespaceId>,
     /// Who opened the connection.
     pub direction: Option<EventDirection>,
     /// The kind of its first row.
@@ -44,6 +43,8 @@ pub struct Life {
     pub latency_us: Option<u32>,
     /// Segments sent again.
     pub retransmits: Option<u32>,
+    /// Payload bytes sent and received, where its close tells.
+    pub bytes: Option<(u64, u64)>,
 }
 
 impl Life {
@@ -67,6 +68,32 @@ pub struct Conversation {
     pub opened_ns: i64,
     /// Who talks to this peer, if another process than the life's owner.
     pub owner: Option<IdentityId>,
+}
+
+/// A local endpoint of a life without a fixed peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The socket.
+    pub life: LifeId,
+    /// TCP or UDP.
+    pub proto: Proto,
+    /// Where it listens; the address may be a wildcard.
+    pub local: Endpoint,
+    /// Whether a socket on `::` refuses IPv4; unknown counts as no.
+    pub v6only: bool,
+    /// Since when, nanoseconds since 1970.
+    pub from_ns: i64,
+    /// Until when: a UDP socket that is connected takes only its peer's datagrams.
+    pub until_ns: i64,
+}
+
+/// A process moves data between two of its sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The process's host.
+    pub host: HostId,
+    /// The cookies of the two.
+    pub sockets: [u64; 2],
 }
 
 /// From `time_ns` on, `life` belongs to `owner`.

@@ -1,21 +1,25 @@
-//! Rows to lives. Rows may come in any order within a life: each fact is taken from the row that
-//! states it, times are minima and maxima.
+//! Files to tables: what each recording says of itself, and its rows one by one ([`rows`] for
+//! those of sockets, [`tables`] for all others).
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use indexmap::IndexSet;
 use schema::kind::LossStage;
-use schema::rows::{Columns, EventFile, TextColumn};
-use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto, SchemaError};
+use schema::rows::{Columns, EventFile};
+use schema::{Endpoint, FiveTuple, Kind, Proto, SchemaError};
 
-use super::cache::{BatchCache, Cached};
+use super::cache::BatchCache;
+use super::clock::ClockReader;
 use super::host::{Host, HostId, RecordingInfo};
 use super::identity::{Identity, IdentityId};
-use super::life::{Conversation, ConversationId, Handover, Life, LifeId};
+use super::life::{ConversationId, LifeId};
+use super::place::{NamespaceKey, PlaceBuilder};
 use super::sequence::Sequence;
-use super::text::TextId;
 use super::{Recordings, position};
+
+mod rows;
+mod tables;
 
 /// The columns a life is made of; the rest are not read.
 const COLUMNS: &[&str] = &[
@@ -50,8 +54,21 @@ const COLUMNS: &[&str] = &[
     "pod_namespace",
     "latency_us",
     "retransmits",
+    "bytes_sent",
+    "bytes_received",
     "error",
     "count",
+    "boot_ns",
+    "peer_cookie",
+    "ifname",
+    "ifindex",
+    "v6only",
+    "nat_src_addr",
+    "nat_src_port",
+    "nat_dst_addr",
+    "nat_dst_port",
+    "ct_id",
+    "mono_offset_ns",
 ];
 
 /// Collects the rows of all files.
@@ -64,6 +81,12 @@ pub(super) struct Builder {
     /// The latest life of a socket.
     sockets: HashMap<(HostId, u64), LifeId>,
     conversations: HashMap<(LifeId, FiveTuple), ConversationId>,
+    /// Positions of a life's listeners.
+    listeners: HashMap<LifeId, Vec<usize>>,
+    places: PlaceBuilder,
+    /// The first row that describes a process, by its number less one.
+    first_seen: Vec<(i64, IdentityId)>,
+    standing: tables::Standing,
     /// The numbers of the recording with the same index among the infos.
     recordings: Vec<Sequence>,
 }
@@ -74,10 +97,11 @@ impl Builder {
         let meta = file.meta().clone();
         let host = self.host(&meta.host, &meta.boot_id);
         let mut part = Part {
-            start_ns: parse_time(&meta.start).unwrap_or(i64::MAX),
+            start_ns: i64::MAX,
             end_ns: i64::MIN,
             last_ns: None,
             lost: vec![],
+            clock: ClockReader::default(),
         };
         let rows = file.rows();
         let number = self.recording(&meta.recording, path, &meta.host);
@@ -87,13 +111,18 @@ impl Builder {
             let columns = batch.columns()?;
             let mut cache = BatchCache::new(&columns);
             for row in 0..batch.len() {
-                self.number_row(host, &columns, &mut part, number, row);
-                self.add_row(host, &columns, &mut cache, &mut part, row);
+                let Some(time_ns) = self.time(host, &columns, &mut part, row) else { continue };
+                self.number_row(host, &columns, &mut part, number, (row, time_ns));
+                self.add_row((host, row, time_ns), &columns, &mut cache, &mut part);
             }
         }
         merge_losses(&mut part.lost, &meta.lost);
+        let timeline = &self.out.hosts[usize::from(host.0)].timeline;
+        if let Some(start) = parse_time(&meta.start) {
+            part.start_ns = part.start_ns.min(part.clock.first_steady(timeline, start));
+        }
         if let Some(end) = parse_time(&meta.end) {
-            part.end_ns = end;
+            part.end_ns = part.clock.steady(timeline, end);
         }
         // An empty recording without times covers nothing.
         if part.start_ns <= part.end_ns {
@@ -141,16 +170,30 @@ impl Builder {
         columns: &Columns<'_>,
         part: &mut Part,
         recording: usize,
-        row: usize,
+        (row, time_ns): (usize, i64),
     ) {
-        let (Some(seq), Some(time_ns)) = (columns.seq.get(row), columns.ts.get(row)) else {
-            return;
-        };
+        let Some(seq) = columns.seq.get(row) else { return };
         if self.recordings[recording].row(seq) {
             let from = part.last_ns.unwrap_or(time_ns).min(time_ns);
             self.out.hosts[usize::from(host.0)].add_lost(from, time_ns);
         }
         part.last_ns = Some(time_ns);
+    }
+
+    /// The time of a row by a clock that is never set.
+    fn time(
+        &mut self,
+        host: HostId,
+        columns: &Columns<'_>,
+        part: &mut Part,
+        row: usize,
+    ) -> Option<i64> {
+        let time_ns = columns.ts.get(row)?;
+        let timeline = &mut self.out.hosts[usize::from(host.0)].timeline;
+        if let Some(offset_ns) = columns.mono_offset_ns.get(row) {
+            part.clock.set(timeline, columns.boot_ns.get(row)?, offset_ns);
+        }
+        Some(part.clock.steady(timeline, time_ns))
     }
 
     fn host(&mut self, name: &str, boot_id: &str) -> HostId {
@@ -164,209 +207,13 @@ impl Builder {
         HostId(u16::try_from(index).unwrap_or(u16::MAX))
     }
 
-    fn add_row(
-        &mut self,
-        host: HostId,
-        columns: &Columns<'_>,
-        cache: &mut BatchCache,
-        part: &mut Part,
-        row: usize,
-    ) {
-        let Some(time_ns) = columns.ts.get(row) else { return };
-        part.start_ns = part.start_ns.min(time_ns);
-        part.end_ns = part.end_ns.max(time_ns);
-        let Some(kind) = cache.kind.get(&columns.kind, row, Kind::from_text) else { return };
-        let local = cache.local.get(&columns.local_addr, row, parse_addr);
-        if let Some(local) = local {
-            self.out.hosts[usize::from(host.0)].add_address(Endpoint::v6(local, 0));
-        }
-        match kind {
-            Kind::Lost => self.add_loss(host, columns, part, row, time_ns),
-            // Rules for these come with the listener, translation and process tables.
-            Kind::TcpListen | Kind::Nat | Kind::NatEnd | Kind::Forward | Kind::Exec => {}
-            Kind::Exit | Kind::Interface | Kind::Publish | Kind::Clock => {}
-            _ => {
-                let Some(cookie) = columns.socket_cookie.get(row) else { return };
-                let owner = self.identity(host, columns, cache, row);
-                let life = self.life(host, cookie, kind, time_ns);
-                self.update_life(life, columns, kind, row, time_ns, owner);
-                let remote = cache.remote.get(&columns.remote_addr, row, parse_addr);
-                let proto = cache.proto.get(&columns.proto, row, Proto::from_name);
-                let (Some(proto), Some(local), Some(remote)) = (proto, local, remote) else {
-                    return;
-                };
-                let ports = columns.local_port.get(row).zip(columns.remote_port.get(row));
-                let Some((local_port, remote_port)) = ports else { return };
-                let local = Endpoint::v6(local, local_port);
-                let remote = Endpoint::v6(remote, remote_port);
-                let tuple = FiveTuple::new(proto, local, remote);
-                self.converse(life, tuple, kind, time_ns, owner);
-            }
-        }
-    }
-
-    fn add_loss(
-        &mut self,
-        host: HostId,
-        columns: &Columns<'_>,
-        part: &mut Part,
-        row: usize,
-        time_ns: i64,
-    ) {
-        let stage = columns.error.get(row).unwrap_or("unknown");
-        let count = columns.count.get(row).unwrap_or(1);
-        add_lost(&mut part.lost, stage, count);
-        // Packets the capture dropped don't make any name doubtful.
-        if stage != LossStage::Capture.as_str() {
-            self.out.hosts[usize::from(host.0)].add_loss(time_ns);
-        }
-    }
-
-    /// The life of socket `cookie` that a row of this kind belongs to.
-    fn life(&mut self, host: HostId, cookie: u64, kind: Kind, time_ns: i64) -> LifeId {
-        if let Some(&id) = self.sockets.get(&(host, cookie)) {
-            // A socket whose connect failed may connect again.
-            if kind != Kind::TcpConnect || self.out.lives[position(id.0)].closed.is_none() {
-                return id;
-            }
-        }
-        let id = LifeId(u32::try_from(self.out.lives.len()).unwrap_or(u32::MAX));
-        self.out.lives.push(Life {
-            host,
-            socket_cookie: cookie,
-            netns: None,
-            netns_cookie: None,
-            direction: None,
-            opened: kind,
-            closed: None,
-            start_ns: time_ns,
-            end_ns: time_ns,
-            owner: None,
-            tid: None,
-            latency_us: None,
-            retransmits: None,
-        });
-        self.sockets.insert((host, cookie), id);
-        id
-    }
-
-    fn update_life(
-        &mut self,
-        id: LifeId,
-        columns: &Columns<'_>,
-        kind: Kind,
-        row: usize,
-        time_ns: i64,
-        owner: Option<IdentityId>,
-    ) {
-        let direction = columns.direction.get(row).and_then(EventDirection::from_text);
-        let life = &mut self.out.lives[position(id.0)];
-        if time_ns < life.start_ns {
-            life.start_ns = time_ns;
-            life.opened = kind;
-        }
-        life.end_ns = life.end_ns.max(time_ns);
-        life.direction = life.direction.or(direction);
-        life.netns = life.netns.or(columns.netns.get(row));
-        life.netns_cookie = life.netns_cookie.or(columns.netns_cookie.get(row));
-        life.latency_us = life.latency_us.or(columns.latency_us.get(row));
-        life.retransmits = life.retransmits.max(columns.retransmits.get(row));
-        if matches!(kind, Kind::TcpClose | Kind::UdpClose | Kind::TcpConnectFail) {
-            life.closed = Some(kind);
-            life.end_ns = time_ns;
-        }
-        let Some(owner) = owner else { return };
-        if kind == Kind::Owner {
-            if direction.is_some() {
-                life.owner = Some(owner);
-                life.tid = columns.tid.get(row);
-            } else {
-                self.out.handovers.push(Handover { life: id, time_ns, owner });
-            }
-        } else if life.owner.is_none() {
-            life.owner = Some(owner);
-            life.tid = columns.tid.get(row);
-        }
-    }
-
-    fn converse(
-        &mut self,
-        life: LifeId,
-        tuple: FiveTuple,
-        kind: Kind,
-        time_ns: i64,
-        owner: Option<IdentityId>,
-    ) {
-        let next = ConversationId(u32::try_from(self.out.conversations.len()).unwrap_or(u32::MAX));
-        let id = *self.conversations.entry((life, tuple)).or_insert(next);
-        // A datagram's row names the process that really sent or read it; every other row names
-        // the socket's owner, which may be refined later.
-        let own = matches!(kind, Kind::UdpSend | Kind::UdpRecv).then_some(owner).flatten();
-        if id == next {
-            self.out.conversations.push(Conversation {
-                life,
-                tuple,
-                opened: kind,
-                opened_ns: time_ns,
-                owner: own,
-            });
-            return;
-        }
-        let known = &mut self.out.conversations[position(id.0)];
-        known.owner = known.owner.or(own);
-        if time_ns < known.opened_ns {
-            known.opened_ns = time_ns;
-            known.opened = kind;
-        }
-    }
-
-    fn identity(
-        &mut self,
-        host: HostId,
-        columns: &Columns<'_>,
-        cache: &mut BatchCache,
-        row: usize,
-    ) -> Option<IdentityId> {
-        let pid = columns.pid.get(row)?;
-        let start = columns.start_ts.get(row).unwrap_or(0);
-        let (process, _) = self.processes.insert_full((host, pid, start));
-        let texts = &mut self.out.texts;
-        let mut text = |cached: &mut Cached<TextId>, column: &TextColumn<'_>| {
-            cached.get(column, row, |text| Some(texts.intern(text))).unwrap_or_default()
-        };
-        let pod_name = text(&mut cache.pod_name, &columns.pod_name);
-        let mut identity = Identity {
-            host,
-            proc: u32::try_from(process + 1).unwrap_or(u32::MAX),
-            pid,
-            uid: columns.uid.get(row),
-            gid: columns.gid.get(row),
-            ppid: columns.ppid.get(row),
-            user: text(&mut cache.user, &columns.user),
-            comm: text(&mut cache.comm, &columns.comm),
-            exe: text(&mut cache.exe, &columns.exe),
-            cmdline: text(&mut cache.cmdline, &columns.cmdline),
-            parent_comm: text(&mut cache.parent_comm, &columns.parent_comm),
-            parent_exe: text(&mut cache.parent_exe, &columns.parent_exe),
-            container_id: text(&mut cache.container_id, &columns.container_id),
-            container_name: text(&mut cache.container_name, &columns.container_name),
-            container_image: text(&mut cache.container_image, &columns.container_image),
-            pod: pod_name,
-        };
-        if let (Some(namespace), Some(name)) =
-            (columns.pod_namespace.get(row), columns.pod_name.get(row))
-        {
-            identity.pod = self.out.texts.intern(&format!("{namespace}/{name}"));
-        }
-        let (id, _) = self.identities.insert_full(identity);
-        Some(IdentityId(u32::try_from(id).unwrap_or(u32::MAX)))
-    }
-
     /// Everything read, with open lives prolonged to where their host's recording ends, or breaks
     /// off.
     pub(super) fn finish(self) -> Recordings {
         let mut out = self.out;
         out.identities = self.identities.into_iter().collect();
+        out.places = self.places.finish();
+        out.programs.finish(&out.identities, &self.first_seen);
         for (info, numbers) in out.infos.iter_mut().zip(self.recordings) {
             info.missing_parts = numbers.missing_parts;
             info.missing_rows = numbers.missing_rows.saturating_sub(told_rows(&info.lost));
@@ -377,6 +224,11 @@ impl Builder {
                 let until = out.hosts[usize::from(life.host.0)].recorded_until(life.end_ns);
                 life.end_ns = until.unwrap_or(life.end_ns);
             }
+        }
+        for listener in &mut out.listeners {
+            let life = &out.lives[position(listener.life.0)];
+            listener.from_ns = listener.from_ns.min(life.start_ns);
+            listener.until_ns = listener.until_ns.min(life.end_ns);
         }
         out.handovers.sort_by_key(|handover| (handover.life, handover.time_ns));
         out
@@ -390,6 +242,17 @@ struct Part {
     /// Time of the last row read.
     last_ns: Option<i64>,
     lost: Vec<(String, u64)>,
+    clock: ClockReader,
+}
+
+/// One row: whose, where it stands and when it was, the clock's steps undone.
+#[derive(Clone, Copy)]
+struct Row<'a, 'b> {
+    host: HostId,
+    columns: &'a Columns<'b>,
+    row: usize,
+    kind: Kind,
+    time_ns: i64,
 }
 
 fn add_lost(lost: &mut Vec<(String, u64)>, stage: &str, count: u64) {
@@ -427,6 +290,10 @@ fn parse_time(text: &str) -> Option<i64> {
     let time = humantime::parse_rfc3339(text).ok()?;
     let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
     i64::try_from(since.as_nanos()).ok()
+}
+
+fn parse_proto(text: &str) -> Option<Proto> {
+    Proto::from_name(text)
 }
 
 #[cfg(test)]

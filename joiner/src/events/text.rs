@@ -27,6 +27,13 @@ impl Texts {
         TextId(u32::try_from(index + 1).unwrap_or(0))
     }
 
+    /// The number of `text`, if any row has it.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Option<TextId> {
+        let index = self.set.get_index_of(text)?;
+        u32::try_from(index + 1).ok().map(TextId)
+    }
+
     /// The text with number `id`.
     #[must_use]
     pub fn get(&self, id: TextId) -> Option<&str> {

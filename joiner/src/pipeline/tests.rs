@@ -1,9 +1,11 @@
 use std::io::{Seek as _, Write as _};
 
 use super::*;
-use crate::attribute::Windows;
+use crate::attribute::{Matcher, Windows};
+use crate::clock::CaptureClock;
 use crate::events;
-use crate::syn::SynTable;
+use crate::fragment::Fragments;
+use crate::index::Index;
 
 fn pipeline() -> Pipeline {
     Pipeline::new(NonZeroUsize::new(2).expect("two")).expect("workers")
@@ -24,10 +26,11 @@ fn capture() -> File {
     file
 }
 
-fn matcher() -> Arc<Matcher> {
+fn examiner() -> Arc<Examiner> {
     let recordings = events::load::<&str>(&[]).expect("no files");
     let index = Arc::new(Index::new(&recordings));
-    Arc::new(Matcher::new(recordings, index, SynTable::default(), Windows::default()))
+    let matcher = Matcher::new(recordings, index, vec![], &[], Windows::default());
+    Arc::new(Examiner { matcher, clock: CaptureClock::default(), fragments: Fragments::default() })
 }
 
 /// A file on a disk with room for so many bytes.
@@ -46,7 +49,7 @@ impl Write for Disk {
 
 fn enrich(room: usize) -> Result<Totals, PipelineError> {
     let mode = (Detail::Auto, Style { pid_option: true });
-    pipeline().enrich(capture(), Disk(room), &matcher(), mode, |_| {})
+    pipeline().enrich(capture(), Disk(room), &examiner(), mode, |_| {})
 }
 
 #[test]

@@ -135,7 +135,7 @@ mod tests {
             frame: 1,
             time_ns: Some(1_700_000_000_123_456_789),
             interface: Some("lo"),
-            packet: Some(Packet { tuple, tcp }),
+            packet: Some(Packet { tcp, ..Packet::of(tuple) }),
             length: 74,
             annotation: comment.and_then(Annotation::decode),
         };

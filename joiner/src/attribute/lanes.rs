@@ -1,0 +1,129 @@
+//! Which of several namespaces a packet's end is in. The same addresses can be in use in many
+//! namespaces and on many hosts at once; who owns an address, and where the packet was seen, tell
+//! them apart.
+
+use schema::Endpoint;
+use schema::annotation::Rule;
+
+use super::seen::{Places, Seen};
+use super::verdict::Holder;
+use crate::events::{IdentityId, Recordings, Tenant};
+use crate::index::Lane;
+
+/// What fits an end, in one lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// By what; `None` if several processes fit within the lane.
+    pub(super) holder: Option<Holder>,
+    pub(super) owner: Option<IdentityId>,
+    pub(super) rule: Rule,
+    pub(super) lane: Lane,
+}
+
+/// What fits an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// One process.
+    One(Found),
+    /// Several processes, and nothing tells which.
+    Several,
+    /// None.
+    Nobody,
+}
+
+impl Fit {
+    pub(super) fn is_nobody(self) -> bool {
+        self == Self::Nobody
+    }
+}
+
+/// One end of a packet, and where it was seen.
+#[derive(Clone, Copy)]
+pub(super) struct Chooser<'a> {
+    pub(super) recordings: &'a Recordings,
+    pub(super) places: &'a Places,
+    pub(super) seen: Seen<'a>,
+    /// The packet's address at this end, not the socket's.
+    pub(super) address: Endpoint,
+}
+
+impl Chooser<'_> {
+    /// Whether the end can be in `lane`: if its address is somebody else's, it is not. A socket that
+    /// is bound to a wildcard has to have it (`is_wildcard`).
+    pub(super) fn is_possible(&self, lane: Lane, is_wildcard: bool) -> bool {
+        let Some(namespace) = lane.namespace else { return true };
+        let (address, time_ns) = (self.address, self.seen.time_ns);
+        let places = &self.recordings.places;
+        let is_seen_elsewhere = || {
+            let here = self.places.namespace(self.recordings, &self.seen);
+            here.is_some_and(|here| here != namespace)
+        };
+        if address.is_loopback() {
+            return !is_seen_elsewhere();
+        }
+        if places.has(namespace, address, time_ns) {
+            return true;
+        }
+        if is_wildcard && places.namespace(namespace).is_listed {
+            // What is sent to all has many receivers; those next to the capture are certain.
+            return is_for_all(address)
+                && self.places.namespace(self.recordings, &self.seen) == Some(namespace);
+        }
+        !matches!(places.tenant(address, time_ns), Tenant::One(_))
+    }
+
+    /// The one of `found`, at most one per lane, that the end is.
+    pub(super) fn choose(&self, mut found: Vec<Found>) -> Fit {
+        if let Some(fit) = decided(&found) {
+            return fit;
+        }
+        let owner = match self.recordings.places.tenant(self.address, self.seen.time_ns) {
+            Tenant::One(tenure) => Some(tenure.namespace),
+            Tenant::Several | Tenant::Nobody => None,
+        };
+        narrow(&mut found, |found| owner.is_some() && found.lane.namespace == owner);
+        if found.len() > 1 {
+            let here = self.places.namespace(self.recordings, &self.seen);
+            narrow(&mut found, |found| here.is_some() && found.lane.namespace == here);
+        }
+        if found.len() > 1 {
+            let host = self.places.host(self.recordings, &self.seen);
+            narrow(&mut found, |found| host == Some(found.lane.host));
+        }
+        narrow(&mut found, |found| found.rule == Rule::Exact);
+        decided(&found).unwrap_or(Fit::Several)
+    }
+}
+
+/// Whether an address is multicast, or IPv4's broadcast.
+fn is_for_all(end: Endpoint) -> bool {
+    let ip = end.ip();
+    ip.is_multicast() || ip == std::net::Ipv4Addr::BROADCAST
+}
+
+/// Leaves those that fit, if any do.
+fn narrow(found: &mut Vec<Found>, fits: impl Fn(&Found) -> bool) {
+    if found.iter().any(&fits) {
+        found.retain(fits);
+    }
+}
+
+/// The outcome, if all that is left is one process's, or of one lane.
+fn decided(found: &[Found]) -> Option<Fit> {
+    let (first, rest) = match found {
+        [] => return Some(Fit::Nobody),
+        [first, rest @ ..] => (first, rest),
+    };
+    let is_one = rest
+        .iter()
+        .all(|other| other.owner == first.owner && other.owner.is_some() && other.holder.is_some());
+    match (is_one, first.holder) {
+        (true, Some(_)) => {
+            // The most certain of one process's sockets.
+            let best = found.iter().min_by_key(|found| found.rule).unwrap_or(first);
+            Some(Fit::One(*best))
+        }
+        (true, None) if rest.is_empty() => Some(Fit::Several),
+        _ => None,
+    }
+}

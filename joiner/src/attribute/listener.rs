@@ -1,0 +1,100 @@
+//! The fourth rule: only the local endpoint is known. A socket that listens, or a UDP socket without
+//! a fixed peer, takes what comes to its port, if the address is its namespace's.
+
+use std::collections::HashMap;
+
+use schema::annotation::Rule;
+use schema::{Endpoint, Proto};
+
+use super::Windows;
+use super::lanes::{Chooser, Fit, Found};
+use super::verdict::Holder;
+use crate::events::{IdentityId, Listener, Recordings};
+use crate::index::Lane;
+
+/// All listeners, by protocol and port.
+#[derive(Debug, Default)]
+pub(super) struct Listeners(HashMap<(Proto, u16), Vec<u32>>);
+
+/// How closely a listener's address fits: the kernel prefers the closer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Closeness {
+    Address,
+    AnyV4,
+    Any,
+}
+
+impl Listeners {
+    pub(super) fn new(recordings: &Recordings) -> Self {
+        let mut listeners = Self::default();
+        for (id, listener) in (0..).zip(&recordings.listeners) {
+            let key = (listener.proto, listener.local.port());
+            listeners.0.entry(key).or_default().push(id);
+        }
+        listeners
+    }
+
+    /// Whether anything listens on this port anywhere.
+    pub(super) fn knows(&self, proto: Proto, port: u16) -> bool {
+        self.0.contains_key(&(proto, port))
+    }
+
+    /// Who listens at `local`; the address a packet has there is the chooser's.
+    pub(super) fn find(
+        &self,
+        proto: Proto,
+        local: Endpoint,
+        windows: &Windows,
+        chooser: &Chooser<'_>,
+        owner_of: impl Fn(&Listener) -> Option<IdentityId>,
+    ) -> Fit {
+        let Some(ids) = self.0.get(&(proto, local.port())) else { return Fit::Nobody };
+        let (recordings, time_ns) = (chooser.recordings, chooser.seen.time_ns);
+        let mut found: Vec<(Found, Closeness)> = vec![];
+        for &id in ids {
+            let listener = &recordings.listeners[super::position(id)];
+            let Some(closeness) = closeness(listener, local) else { continue };
+            let life = recordings.life(listener.life);
+            // What was there at the start may have been there before.
+            let reach = if life.opened == schema::Kind::Socket { windows.before_ns } else { 0 };
+            let is_open =
+                listener.from_ns.saturating_sub(reach) <= time_ns && time_ns <= listener.until_ns;
+            let lane = Lane { host: life.host, namespace: life.namespace };
+            let is_wildcard = closeness != Closeness::Address;
+            // Whoever took the port since may be among what was lost.
+            let is_lost = recordings.hosts[usize::from(life.host.0)].lost_at(time_ns);
+            if !is_open || is_lost || !chooser.is_possible(lane, is_wildcard) {
+                continue;
+            }
+            let this = Found {
+                holder: Some(Holder::Listener(id)),
+                owner: owner_of(listener),
+                rule: Rule::Listener,
+                lane,
+            };
+            match found.iter_mut().find(|(known, _)| known.lane == lane) {
+                Some((_, known)) if *known < closeness => {}
+                Some((known, also)) if *also == closeness => {
+                    if known.owner != this.owner {
+                        known.holder = None;
+                    }
+                }
+                Some(known) => *known = (this, closeness),
+                None => found.push((this, closeness)),
+            }
+        }
+        chooser.choose(found.into_iter().map(|(found, _)| found).collect())
+    }
+}
+
+fn closeness(listener: &Listener, local: Endpoint) -> Option<Closeness> {
+    let bound = listener.local;
+    if bound == local {
+        return Some(Closeness::Address);
+    }
+    match (bound.is_unspecified(), bound.is_v4()) {
+        (true, true) => local.is_v4().then_some(Closeness::AnyV4),
+        (true, false) => (!local.is_v4() || !listener.v6only).then_some(Closeness::Any),
+        (false, _) => None,
+    }
+}

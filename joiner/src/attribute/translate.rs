@@ -1,0 +1,288 @@
+//! The fifth rule: a packet whose addresses were translated is known by another tuple elsewhere. All
+//! tuples of one translated connection are its *views*: as it came, as it was sent onwards, and
+//! between the two.
+//!
+//! ```text
+//! original   client > host:4443        onward   gateway > container:8080
+//! between    client > container:8080   (on the bridge, when both ends are translated)
+//! ```
+
+use std::collections::HashMap;
+
+use schema::{FiveTuple, FlowKey};
+
+use super::Windows;
+use crate::events::{HostId, NamespaceId, Translation};
+use crate::syn::{Syn, SynTable};
+
+/// How late the row of a translation may be, nanoseconds: without kernel time stamps it tells when
+/// it was read, seen up to 20 ms late.
+const LATE_NS: i64 = 20_000_000;
+
+/// How long before its row a translated connection's SYN may be, nanoseconds.
+const SYN_BEFORE_NS: i64 = 1_000_000_000;
+
+/// Translations a packet may have gone through.
+const MAX_HOPS: u32 = 8;
+
+/// Translations of one tuple looked at around a packet's time; more can only come from more
+/// namespaces.
+const LOOK_AROUND: usize = 64;
+
+/// Another tuple of a packet's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct View {
+    /// The way the packet goes.
+    pub(super) tuple: FiveTuple,
+    /// Translations between.
+    pub(super) hops: u32,
+}
+
+/// A translation and from when to when it holds.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    from_ns: i64,
+    to_ns: i64,
+    /// In which namespace, and as which of its views: within one, one connection at a time has it.
+    lane: (HostId, Option<NamespaceId>, usize),
+    translation: u32,
+}
+
+/// All translations, by every flow they make known under another tuple.
+#[derive(Debug, Default)]
+pub(super) struct Translations {
+    all: Vec<Translation>,
+    flows: HashMap<FlowKey, Vec<Held>>,
+}
+
+/// The tuples of a translated connection, the way its first packet went.
+fn views(translation: &Translation) -> [FiveTuple; 3] {
+    let Translation { original, onward, .. } = translation;
+    let between = FiveTuple::new(original.proto, original.src, onward.dst);
+    [*original, between, *onward]
+}
+
+impl Translations {
+    /// The translations `all`, which come in order of time, of the connections whose SYNs are in
+    /// `syns`.
+    pub(super) fn new(all: Vec<Translation>, syns: &SynTable, windows: &Windows) -> Self {
+        let mut translations = Self::default();
+        // Where the next translation of the same connection's tuple ends a former one.
+        let mut latest: HashMap<(HostId, Option<NamespaceId>, FiveTuple), usize> = HashMap::new();
+        let mut held: Vec<Held> = Vec::with_capacity(all.len());
+        for (id, translation) in (0..).zip(&all) {
+            let Translation { host, namespace, original, start_ns, end_ns, .. } = *translation;
+            let syn_ns = syn_of(translation, syns);
+            let from_ns = syn_ns.unwrap_or(start_ns.saturating_sub(LATE_NS));
+            let key = (host, namespace, original);
+            if let Some(former) = latest.insert(key, held.len()) {
+                let former: &mut Held = &mut held[former];
+                former.to_ns = former.to_ns.min(from_ns - 1).max(former.from_ns);
+            }
+            let to_ns = end_ns.saturating_add(windows.after_ns);
+            held.push(Held { from_ns, to_ns, lane: (host, namespace, 0), translation: id });
+        }
+        for held in held {
+            let keys =
+                views(&all[super::position(held.translation)]).map(|view| view.canonical().0);
+            for (view, &key) in keys.iter().enumerate() {
+                if keys[..view].contains(&key) {
+                    continue;
+                }
+                let (host, namespace, _) = held.lane;
+                let held = Held { lane: (host, namespace, view), ..held };
+                let flow = translations.flows.entry(key).or_default();
+                // The first of a flow may be as old as the recording allows.
+                let is_first = !flow.iter().any(|former| former.lane == held.lane);
+                let start_ns = all[super::position(held.translation)].start_ns;
+                let earliest = start_ns.saturating_sub(windows.before_ns).min(held.from_ns);
+                let from_ns = if is_first { earliest } else { held.from_ns };
+                flow.push(Held { from_ns, ..held });
+            }
+        }
+        for flow in translations.flows.values_mut() {
+            flow.sort_by_key(|held| held.from_ns);
+        }
+        translations.all = all;
+        translations
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The other tuples of the packet with this one, nearest first. `None` of them is `tuple`.
+    pub(super) fn views(&self, tuple: FiveTuple, time_ns: i64) -> Vec<View> {
+        let mut found = vec![View { tuple, hops: 0 }];
+        let mut at = 0;
+        while let Some(&View { tuple, hops }) = found.get(at) {
+            at += 1;
+            if hops >= MAX_HOPS {
+                break;
+            }
+            let Some(flow) = self.flows.get(&tuple.canonical().0) else { continue };
+            for translation in self.holding(flow, time_ns) {
+                for other in equivalents(translation, tuple) {
+                    if found.iter().all(|known| known.tuple != other) {
+                        found.push(View { tuple: other, hops: hops + 1 });
+                    }
+                }
+            }
+        }
+        found.remove(0);
+        found
+    }
+
+    /// The latest of each namespace that holds.
+    fn holding<'a>(
+        &'a self,
+        flow: &'a [Held],
+        time_ns: i64,
+    ) -> impl Iterator<Item = &'a Translation> {
+        let begun = flow.partition_point(|held| held.from_ns <= time_ns);
+        let mut lanes = vec![];
+        let latest = flow[..begun].iter().rev().take(LOOK_AROUND).filter(move |held| {
+            let is_latest = !lanes.contains(&held.lane);
+            lanes.push(held.lane);
+            is_latest && time_ns <= held.to_ns
+        });
+        latest.map(|held| &self.all[super::position(held.translation)])
+    }
+
+    /// `syns` under every tuple of their connections: a number is not translated.
+    pub(super) fn share(&self, syns: &mut Vec<Syn>) {
+        if self.is_empty() {
+            return;
+        }
+        let mut more = vec![];
+        for syn in &*syns {
+            let views = self.views(syn.tuple, syn.time_ns);
+            more.extend(views.into_iter().map(|view| Syn { tuple: view.tuple, ..*syn }));
+        }
+        syns.append(&mut more);
+    }
+}
+
+/// When the connection's SYN was seen, under whichever of its tuples.
+fn syn_of(translation: &Translation, syns: &SynTable) -> Option<i64> {
+    let start_ns = translation.start_ns;
+    let seen = views(translation).into_iter().filter_map(|view| {
+        let (key, way) = view.canonical();
+        let before = syns.attempts(&key).iter().rev().filter(|attempt| attempt.opener == way);
+        let mut close = before
+            .map(|attempt| attempt.first_ns)
+            .filter(|&first_ns| first_ns <= start_ns && start_ns - first_ns <= SYN_BEFORE_NS);
+        close.next()
+    });
+    seen.min()
+}
+
+/// The other tuples of a connection that is known by `tuple`, the same way.
+fn equivalents(translation: &Translation, tuple: FiveTuple) -> impl Iterator<Item = FiveTuple> {
+    let forward = views(translation);
+    let is_forward = forward.contains(&tuple);
+    let is_backward = forward.iter().any(|view| view.reversed() == tuple);
+    let oriented = move |view: FiveTuple| if is_forward { view } else { view.reversed() };
+    forward
+        .into_iter()
+        .filter(move |_| is_forward || is_backward)
+        .map(oriented)
+        .filter(move |view| *view != tuple)
+}
+
+/// The flows by which translated connections are known.
+pub(super) fn known_flows(all: &[Translation]) -> impl Iterator<Item = FlowKey> + '_ {
+    all.iter().flat_map(views).map(|view| view.canonical().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::{Endpoint, Proto};
+
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn end(last: u8, port: u16) -> Endpoint {
+        Endpoint::v4([10, 0, 0, last], port)
+    }
+
+    fn tcp(src: Endpoint, dst: Endpoint) -> FiveTuple {
+        FiveTuple::new(Proto::TCP, src, dst)
+    }
+
+    fn translation(original: FiveTuple, onward: FiveTuple, start_ns: i64) -> Translation {
+        let (host, namespace) = (HostId(0), None);
+        Translation { host, namespace, original, onward, start_ns, end_ns: i64::MAX }
+    }
+
+    fn table(all: Vec<Translation>, syns: Vec<Syn>) -> Translations {
+        Translations::new(all, &SynTable::from_unordered(syns), &Windows::default())
+    }
+
+    fn tuples(views: &[View]) -> Vec<FiveTuple> {
+        views.iter().map(|view| view.tuple).collect()
+    }
+
+    #[test]
+    fn every_view_leads_to_every_other_both_ways() {
+        let original = tcp(end(1, 50), end(2, 4443));
+        let onward = tcp(end(9, 51), end(3, 8080));
+        let between = tcp(end(1, 50), end(3, 8080));
+        let table = table(vec![translation(original, onward, 100 * SECOND)], vec![]);
+        for (view, others) in [
+            (original, [between, onward]),
+            (between, [original, onward]),
+            (onward, [original, between]),
+        ] {
+            assert_eq!(tuples(&table.views(view, 101 * SECOND)), others);
+            let back = tuples(&table.views(view.reversed(), 101 * SECOND));
+            assert_eq!(back, others.map(FiveTuple::reversed));
+        }
+        assert_eq!(table.views(tcp(end(1, 51), end(2, 4443)), 101 * SECOND), []);
+        assert_eq!(table.views(original, 94 * SECOND), [], "before --before");
+    }
+
+    #[test]
+    fn a_later_translation_of_a_tuple_ends_the_former_at_its_own_syn() {
+        let original = tcp(end(1, 50), end(2, 80));
+        let [first, second] = [3, 4].map(|backend| tcp(end(1, 50), end(backend, 80)));
+        let all = vec![
+            translation(original, first, 100 * SECOND),
+            translation(original, second, 200 * SECOND),
+        ];
+        let syn = |time_ns, seq| Syn { tuple: original, time_ns, seq, ack: None };
+        let table = table(all, vec![syn(99 * SECOND, 1), syn(199_500_000_000, 2)]);
+        let at = |time_ns| tuples(&table.views(original, time_ns));
+        assert_eq!(at(199_400_000_000), [first]);
+        assert_eq!(at(199_500_000_000), [second]);
+        // Nothing of the first any more.
+        assert_eq!(table.views(first, 199_600_000_000), []);
+    }
+
+    #[test]
+    fn without_a_syn_a_row_is_up_to_20_ms_late() {
+        let original = tcp(end(1, 50), end(2, 80));
+        let [first, second] = [3, 4].map(|backend| tcp(end(1, 50), end(backend, 80)));
+        let all = vec![
+            translation(original, first, 100 * SECOND),
+            translation(original, second, 200 * SECOND),
+        ];
+        let table = table(all, vec![]);
+        let at = |time_ns| tuples(&table.views(original, time_ns));
+        assert_eq!(at(199_979_000_000), [first]);
+        assert_eq!(at(199_981_000_000), [second]);
+    }
+
+    #[test]
+    fn chains_are_followed_and_loops_end() {
+        let hop = |n: u8| tcp(end(1, 50), end(n, 80));
+        let mut all: Vec<_> =
+            (2..30).map(|n| translation(hop(n), hop(n + 1), 100 * SECOND)).collect();
+        all.push(translation(hop(30), hop(2), 100 * SECOND));
+        let found = table(all, vec![]).views(hop(2), 101 * SECOND);
+        // Eight hops each way round.
+        assert_eq!(found.len(), 16);
+        assert_eq!(found.iter().map(|view| view.hops).max(), Some(MAX_HOPS));
+    }
+}

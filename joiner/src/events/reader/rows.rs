@@ -1,0 +1,244 @@
+//! Rows of sockets to lives. They may come in any order within a life: each fact is taken from the
+//! row that states it, times are minima and maxima.
+
+use schema::rows::{Columns, TextColumn};
+use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto};
+
+use super::{Builder, Part, Row, parse_addr, parse_proto, position};
+use crate::events::cache::{BatchCache, Cached};
+use crate::events::host::HostId;
+use crate::events::identity::{Identity, IdentityId};
+use crate::events::life::{Conversation, ConversationId, Handover, Life, LifeId, Listener};
+use crate::events::text::TextId;
+
+impl Builder {
+    /// Adds one row; `time_ns` is steady.
+    pub(super) fn add_row(
+        &mut self,
+        (host, row, time_ns): (HostId, usize, i64),
+        columns: &Columns<'_>,
+        cache: &mut BatchCache,
+        part: &mut Part,
+    ) {
+        part.start_ns = part.start_ns.min(time_ns);
+        part.end_ns = part.end_ns.max(time_ns);
+        let Some(kind) = cache.kind.get(&columns.kind, row, Kind::from_text) else { return };
+        let row = Row { host, columns, row, kind, time_ns };
+        match kind {
+            Kind::Lost => self.add_loss(row, part),
+            Kind::Nat | Kind::NatEnd => self.add_translation(row, cache),
+            Kind::Publish => self.add_publication(row, cache),
+            Kind::Interface => self.add_interface(row, cache),
+            Kind::Forward => self.add_forward(row),
+            Kind::Exec => {
+                if let Some(identity) = self.identity(row, cache) {
+                    let process = self.identities[position(identity.0)].proc;
+                    self.out.programs.exec(process, time_ns, identity);
+                }
+            }
+            Kind::Exit | Kind::Clock => {}
+            _ => self.add_socket(row, cache),
+        }
+    }
+
+    fn add_socket(&mut self, row: Row<'_, '_>, cache: &mut BatchCache) {
+        let Row { columns, row: at, kind, .. } = row;
+        let Some(cookie) = columns.socket_cookie.get(at) else { return };
+        let owner = self.identity(row, cache);
+        let life = self.life(row.host, cookie, kind, row.time_ns);
+        self.update_life(life, row, owner);
+        let local = cache.local.get(&columns.local_addr, at, parse_addr);
+        let proto = cache.proto.get(&columns.proto, at, parse_proto);
+        let (Some(proto), Some(local)) = (proto, local) else { return };
+        self.out.hosts[usize::from(row.host.0)].add_address(Endpoint::v6(local, 0));
+        let Some(local_port) = columns.local_port.get(at) else { return };
+        let local = Endpoint::v6(local, local_port);
+        let namespace = self.namespace(row);
+        if let Some(namespace) = namespace {
+            let life = &mut self.out.lives[position(life.0)];
+            life.namespace = life.namespace.or(Some(namespace));
+            self.places.used(namespace, local);
+        }
+        let remote = cache.remote.get(&columns.remote_addr, at, parse_addr);
+        let remote = remote.zip(columns.remote_port.get(at));
+        self.listen(life, proto, local, remote.is_some(), row);
+        if let Some((remote, remote_port)) = remote {
+            let tuple = FiveTuple::new(proto, local, Endpoint::v6(remote, remote_port));
+            self.converse(life, tuple, (kind, row.time_ns), owner);
+        }
+    }
+
+    /// The life of socket `cookie` that a row of this kind belongs to.
+    fn life(&mut self, host: HostId, cookie: u64, kind: Kind, time_ns: i64) -> LifeId {
+        if let Some(&id) = self.sockets.get(&(host, cookie)) {
+            // A socket whose connect failed may connect again.
+            if kind != Kind::TcpConnect || self.out.lives[position(id.0)].closed.is_none() {
+                return id;
+            }
+        }
+        let id = LifeId(u32::try_from(self.out.lives.len()).unwrap_or(u32::MAX));
+        self.out.lives.push(Life {
+            host,
+            socket_cookie: cookie,
+            namespace: None,
+            direction: None,
+            opened: kind,
+            closed: None,
+            start_ns: time_ns,
+            end_ns: time_ns,
+            owner: None,
+            tid: None,
+            latency_us: None,
+            retransmits: None,
+            bytes: None,
+        });
+        self.sockets.insert((host, cookie), id);
+        id
+    }
+
+    fn update_life(&mut self, id: LifeId, row: Row<'_, '_>, owner: Option<IdentityId>) {
+        let Row { columns, row: at, kind, time_ns, .. } = row;
+        let direction = columns.direction.get(at).and_then(EventDirection::from_text);
+        let life = &mut self.out.lives[position(id.0)];
+        if time_ns < life.start_ns {
+            life.start_ns = time_ns;
+            life.opened = kind;
+        }
+        life.end_ns = life.end_ns.max(time_ns);
+        life.direction = life.direction.or(direction);
+        life.latency_us = life.latency_us.or(columns.latency_us.get(at));
+        life.retransmits = life.retransmits.max(columns.retransmits.get(at));
+        if matches!(kind, Kind::TcpClose | Kind::UdpClose | Kind::TcpConnectFail) {
+            life.closed = Some(kind);
+            life.end_ns = time_ns;
+            let bytes = columns.bytes_sent.get(at).zip(columns.bytes_received.get(at));
+            life.bytes = bytes.filter(|_| kind == Kind::TcpClose);
+        }
+        let Some(owner) = owner else { return };
+        if kind == Kind::Owner {
+            if direction.is_some() {
+                life.owner = Some(owner);
+                life.tid = columns.tid.get(at);
+            } else {
+                self.out.handovers.push(Handover { life: id, time_ns, owner });
+            }
+        } else if life.owner.is_none() {
+            life.owner = Some(owner);
+            life.tid = columns.tid.get(at);
+        }
+    }
+
+    /// Takes note of a local endpoint that takes whoever comes, or no longer does.
+    fn listen(
+        &mut self,
+        life: LifeId,
+        proto: Proto,
+        local: Endpoint,
+        has_peer: bool,
+        row: Row<'_, '_>,
+    ) {
+        let Row { columns, row: at, kind, time_ns, .. } = row;
+        let known = self.listeners.entry(life).or_default();
+        let all = &mut self.out.listeners;
+        if kind == Kind::UdpConnect {
+            for &listener in known.iter() {
+                all[listener].until_ns = all[listener].until_ns.min(time_ns);
+            }
+        }
+        let listens = match kind {
+            Kind::TcpListen | Kind::UdpBind | Kind::Socket => !has_peer,
+            // A peer of an unconnected socket is one of many.
+            Kind::UdpSend | Kind::UdpRecv => true,
+            _ => false,
+        };
+        if !listens {
+            return;
+        }
+        let v6only = columns.v6only.get(at).unwrap_or(false);
+        if let Some(&listener) = known.iter().find(|&&listener| all[listener].local == local) {
+            all[listener].v6only |= v6only;
+            all[listener].from_ns = all[listener].from_ns.min(time_ns);
+            return;
+        }
+        known.push(all.len());
+        let (from_ns, until_ns) = (time_ns, i64::MAX);
+        all.push(Listener { life, proto, local, v6only, from_ns, until_ns });
+    }
+
+    fn converse(
+        &mut self,
+        life: LifeId,
+        tuple: FiveTuple,
+        (kind, time_ns): (Kind, i64),
+        owner: Option<IdentityId>,
+    ) {
+        let next = ConversationId(u32::try_from(self.out.conversations.len()).unwrap_or(u32::MAX));
+        let id = *self.conversations.entry((life, tuple)).or_insert(next);
+        // A datagram's row names the process that really sent or read it; every other row names
+        // the socket's owner, which may be refined later.
+        let own = matches!(kind, Kind::UdpSend | Kind::UdpRecv).then_some(owner).flatten();
+        if id == next {
+            self.out.conversations.push(Conversation {
+                life,
+                tuple,
+                opened: kind,
+                opened_ns: time_ns,
+                owner: own,
+            });
+            return;
+        }
+        let known = &mut self.out.conversations[position(id.0)];
+        known.owner = known.owner.or(own);
+        if time_ns < known.opened_ns {
+            known.opened_ns = time_ns;
+            known.opened = kind;
+        }
+    }
+
+    /// The process of a row, the same for the same description.
+    pub(super) fn identity(
+        &mut self,
+        row: Row<'_, '_>,
+        cache: &mut BatchCache,
+    ) -> Option<IdentityId> {
+        let Row { host, columns, row: at, time_ns, .. } = row;
+        let pid = columns.pid.get(at)?;
+        let start = columns.start_ts.get(at).unwrap_or(0);
+        let (process, _) = self.processes.insert_full((host, pid, start));
+        let texts = &mut self.out.texts;
+        let mut text = |cached: &mut Cached<TextId>, column: &TextColumn<'_>| {
+            cached.get(column, at, |text| Some(texts.intern(text))).unwrap_or_default()
+        };
+        let mut identity = Identity {
+            host,
+            proc: u32::try_from(process + 1).unwrap_or(u32::MAX),
+            pid,
+            uid: columns.uid.get(at),
+            gid: columns.gid.get(at),
+            ppid: columns.ppid.get(at),
+            user: text(&mut cache.user, &columns.user),
+            comm: text(&mut cache.comm, &columns.comm),
+            exe: text(&mut cache.exe, &columns.exe),
+            cmdline: text(&mut cache.cmdline, &columns.cmdline),
+            parent_comm: text(&mut cache.parent_comm, &columns.parent_comm),
+            parent_exe: text(&mut cache.parent_exe, &columns.parent_exe),
+            container_id: TextId::NONE,
+            container_name: TextId::NONE,
+            container_image: TextId::NONE,
+            pod: TextId::NONE,
+        };
+        let container = self.container_columns(row, cache);
+        identity.container_id = container.id;
+        identity.container_name = container.name;
+        identity.container_image = container.image;
+        identity.pod = container.pod;
+        let (id, _) = self.identities.insert_full(identity);
+        let id = IdentityId(u32::try_from(id).unwrap_or(u32::MAX));
+        match self.first_seen.get_mut(process) {
+            Some(first) if first.0 <= time_ns => {}
+            Some(first) => *first = (time_ns, id),
+            None => self.first_seen.push((time_ns, id)),
+        }
+        Some(id)
+    }
+}
