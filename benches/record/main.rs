@@ -3,8 +3,8 @@
 //! the same round: one machine's seconds say little, and these machines are noisy. Then the
 //! nanoseconds of every hook, measured apart because the kernel's stopwatch costs time itself.
 //!
-//! `cargo bench -p recorder --bench record [-- [SECONDS [ROUNDS]] [--json] [--only WORKLOAD]]`, as
-//! root.
+//! `cargo bench -p recorder --bench record [-- [SECONDS [ROUNDS]] [--json] [--only WORKLOAD]
+//! [--with TOOL]]`, as root.
 
 use std::process::ExitCode;
 
@@ -27,8 +27,10 @@ struct Settings {
     seconds: f64,
     rounds: usize,
     json: bool,
-    /// Only workloads with this in their name.
-    only: String,
+    /// One workload, or all.
+    only: Option<String>,
+    /// One tool beside nothing, or all.
+    with: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -48,7 +50,7 @@ fn main() -> ExitCode {
 
 fn settings(args: &[String]) -> Result<Settings> {
     let mut settings =
-        Settings { seconds: SECONDS, rounds: ROUNDS, json: false, only: String::new() };
+        Settings { seconds: SECONDS, rounds: ROUNDS, json: false, only: None, with: None };
     let mut numbers = vec![];
     let mut args = args.iter();
     while let Some(arg) = args.next() {
@@ -56,9 +58,12 @@ fn settings(args: &[String]) -> Result<Settings> {
             // What cargo adds.
             "--bench" => {}
             "--json" => settings.json = true,
-            "--only" => settings.only.clone_from(args.next().context("--only needs a name")?),
+            "--only" => settings.only = Some(args.next().context("--only needs a name")?.clone()),
+            "--with" => settings.with = Some(args.next().context("--with needs a name")?.clone()),
             number => numbers.push(number.parse::<f64>().with_context(|| {
-                format!("`{number}` is no number; give seconds, then rounds, --json or --only NAME")
+                format!(
+                    "`{number}` is no number; give seconds, then rounds, --json, --only or --with"
+                )
             })?),
         }
     }
@@ -71,10 +76,15 @@ fn settings(args: &[String]) -> Result<Settings> {
     Ok(settings)
 }
 
+fn is_meant(choice: &Option<String>, name: &str) -> bool {
+    choice.as_deref().is_none_or(|choice| choice == name)
+}
+
 fn run(settings: &Settings) -> Result<()> {
     anyhow::ensure!(rustix::process::geteuid().is_root(), "hooks need root; run it with sudo");
     let tools: Vec<_> = tool::ALL
         .iter()
+        .filter(|tool| tool.is_nothing() || is_meant(&settings.with, tool.name))
         .filter(|tool| {
             let there = tool.is_there();
             if !there {
@@ -84,7 +94,7 @@ fn run(settings: &Settings) -> Result<()> {
         })
         .collect();
     let mut results = vec![];
-    for workload in load::ALL.iter().filter(|workload| workload.name.contains(&settings.only)) {
+    for workload in load::ALL.iter().filter(|workload| is_meant(&settings.only, workload.name)) {
         let turns = measure::rounds(workload, &tools, settings)?;
         let hooks = hooks::measure(workload, settings.seconds)?;
         let result = report::Result { workload, turns, hooks };

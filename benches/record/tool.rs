@@ -71,6 +71,11 @@ pub(crate) struct Running {
 }
 
 impl Tool {
+    /// Whether it is what the others are compared with.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.command.is_empty()
+    }
+
     /// Whether it can be run.
     pub(crate) fn is_there(&self) -> bool {
         let version = |program: &&str| {

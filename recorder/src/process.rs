@@ -291,6 +291,10 @@ impl Processes {
     /// processes that are gone when they are looked for.
     fn complete_membership(&mut self, owner: &Owner) {
         let Some(kept) = self.kept.get_mut(&owner.pid) else { return };
+        if owner.cgroup_id == 0 && kept.cgroup_id.is_some() {
+            // The owner of a socket that was there before: no hook has told his cgroup.
+            return;
+        }
         let seen = self.cgroups.get(&owner.cgroup_id);
         if kept.cgroup_id != Some(owner.cgroup_id) {
             kept.cgroup_id = Some(owner.cgroup_id);
@@ -304,6 +308,7 @@ impl Processes {
             }
         }
         if seen.is_none()
+            && owner.cgroup_id != 0
             && let Some(membership) = &kept.process.membership
             && membership.by_id
             && has_id(membership, owner.cgroup_id)
@@ -333,7 +338,9 @@ impl Kept {
             return true;
         }
         self.read_ns = now;
-        self.cgroup_id = Some(owner.cgroup_id);
+        if owner.cgroup_id != 0 {
+            self.cgroup_id = Some(owner.cgroup_id);
+        }
         Arc::make_mut(&mut self.process).refresh(owner.pid)
     }
 

@@ -171,3 +171,18 @@ fn what_proc_showed_of_a_later_program_is_taken_back() {
     assert_eq!(late.program.cmdline(), Some("cat"));
     assert_eq!(late.start_ticks, early.start_ticks);
 }
+
+#[test]
+fn an_owner_whose_cgroup_nobody_told_does_not_have_it_looked_up_again() {
+    let mut processes = told();
+    processes.note(&fork(1, NOBODY + 1, NOBODY));
+    let hooked = owner(NOBODY + 1, "maker");
+    let existing = Owner { cgroup_id: 0, ..hooked };
+    let looked_up = |processes: &mut Processes, owner: &Owner| {
+        assert!(processes.get(owner).is_some());
+        processes.kept.peek(&owner.pid).and_then(|kept| kept.cgroup_id)
+    };
+    assert_eq!(looked_up(&mut processes, &existing), Some(0));
+    assert_eq!(looked_up(&mut processes, &hooked), Some(7));
+    assert_eq!(looked_up(&mut processes, &existing), Some(7));
+}
