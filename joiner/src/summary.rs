@@ -248,9 +248,9 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Nothing, where the clocks agree, or nothing can be said and nothing was asked.
+/// Nothing, where the clocks agree, or nothing tells that they don't.
 fn write_clock(f: &mut fmt::Formatter<'_>, host: &str, clock: &Estimate) -> fmt::Result {
-    if matches!(clock.use_, Use::NotNeeded) || (clock.use_ == Use::TooFew && clock.pairs == 0) {
+    if clock.use_ == Use::NotNeeded {
         return Ok(());
     }
     let mut name = String::new();

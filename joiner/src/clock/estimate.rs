@@ -118,10 +118,11 @@ pub fn estimate(recordings: &Recordings, index: &Index, syns: &SynTable, host: H
         spread_ns: 0,
         use_: Use::TooFew,
     };
-    if count < MIN_PAIRS {
-        return none;
-    }
     let still = fit(none, &pairs, 0.0);
+    if count < MIN_PAIRS {
+        let use_ = if still.offset_ns.abs() < LEAST_NS { Use::NotNeeded } else { Use::TooFew };
+        return Estimate { use_, ..still };
+    }
     let best = match drift(&pairs) {
         Some(drift) => {
             let moving = fit(none, &pairs, drift);
