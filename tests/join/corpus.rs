@@ -147,10 +147,18 @@ fn tuples_are_those_of_tshark() {
                 };
                 plain += usize::from(has_plain_ports(&row[8]));
                 let tuple = packet.tuple;
-                // tshark has a value per layer; ours is the outermost.
-                let first = |at: usize| row[at].split(';').next().unwrap_or_default().to_owned();
+                // tshark has a value per layer; ours is the outermost, but of the packet that an ICMP
+                // error quotes.
+                let skipped =
+                    usize::from(matches!(packet.origin, joiner::decode::Origin::Error { .. }));
+                let layer = |at: usize, layer: usize| {
+                    row[at].split(';').nth(layer).unwrap_or_default().to_owned()
+                };
+                let first = |at: usize| layer(at, 0);
+                let address = |at: usize| layer(at, skipped);
                 let is_v4 = tuple.src.is_v4();
-                let (src, dst) = if is_v4 { (first(0), first(1)) } else { (first(2), first(3)) };
+                let (src, dst) =
+                    if is_v4 { (address(0), address(1)) } else { (address(2), address(3)) };
                 let place = format!("{}: {row:?}", capture.display());
                 assert_eq!(src, tuple.src.ip().to_string(), "{place}");
                 assert_eq!(dst, tuple.dst.ip().to_string(), "{place}");
