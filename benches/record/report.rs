@@ -29,8 +29,11 @@ impl Spread {
     fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
-        let median = *values.get(values.len() / 2)?;
-        Some(Self { median, min: values[0], max: values[values.len() - 1] })
+        let (&min, &max) = (values.first()?, values.last()?);
+        let middle = values.len() / 2;
+        // Of an even number of values, the mean of the two in the middle.
+        let below = if values.len() % 2 == 0 { middle - 1 } else { middle };
+        Some(Self { median: (values[below] + values[middle]) / 2.0, min, max })
     }
 
     fn json(self) -> Value {
