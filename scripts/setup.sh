@@ -51,7 +51,8 @@ demo)
 	rust
 	;;
 test)
-	packages build-essential pkg-config libpcap-dev tshark wireshark-common iproute2
+	packages build-essential pkg-config libpcap-dev tshark wireshark-common iproute2 \
+		docker.io nftables busybox-static tcpdump
 	rust
 	;;
 kernels)
