@@ -32,7 +32,7 @@ impl Spread {
         let (&min, &max) = (values.first()?, values.last()?);
         let middle = values.len() / 2;
         // Of an even number of values, the mean of the two in the middle.
-        let below = if values.len() % 2 == 0 { middle - 1 } else { middle };
+        let below = if values.len().is_multiple_of(2) { middle - 1 } else { middle };
         Some(Self { median: (values[below] + values[middle]) / 2.0, min, max })
     }
 

@@ -10,12 +10,18 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with},
+    fs::{CWD, RenameFlags, renameat_with},
     io::Errno,
     process::{Gid, Uid},
 };
 
-use crate::text::Printable;
+mod error;
+mod reserve;
+#[cfg(test)]
+mod tests;
+
+pub use error::OutputError;
+pub use reserve::{Reserve, Room};
 
 /// What a file is called while it is being written, behind the name it will have.
 pub const PARTIAL: &str = ".partial";
@@ -23,123 +29,6 @@ pub const PARTIAL: &str = ".partial";
 /// Owner may read and write, nobody else may do anything: recordings hold command lines and
 /// payloads.
 const MODE: u32 = 0o600;
-
-/// Room is set aside in steps of this many bytes, so that most writes need no extra system call.
-const RESERVE_STEP: u64 = 1 << 20;
-
-/// Why an output file cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum OutputError {
-    /// A folder where a file was expected.
-    #[error("cannot write {}: it is a folder; give the name of a file in it", Printable::path(.path))]
-    Folder {
-        /// The path given.
-        path: PathBuf,
-    },
-    /// A device, a pipe, a socket.
-    #[error("cannot write {}: it is not an ordinary file; give another name", Printable::path(.path))]
-    NotAFile {
-        /// The path given.
-        path: PathBuf,
-    },
-    /// The folder it should be in is missing.
-    #[error("cannot write {}: there is no folder {}; create it first", Printable::path(.path), Printable::path(.parent))]
-    NoFolder {
-        /// The path given.
-        path: PathBuf,
-        /// The missing folder.
-        parent: PathBuf,
-    },
-    /// Someone else is writing it.
-    #[error("cannot write {}: another recording is writing it; give another name", Printable::path(.path))]
-    Busy {
-        /// The path given.
-        path: PathBuf,
-    },
-    /// A recording was cut off there.
-    #[error(
-        "cannot write {0}: a recording to it was cut off; get what it left with `ebpfrec recover \
-         {0}`, or give another name", Printable::path(.path)
-    )]
-    Left {
-        /// The path given.
-        path: PathBuf,
-    },
-    /// There is a file of that name already, which is not to be replaced.
-    #[error("{} is there already; move it away and try again", Printable::path(.path))]
-    Exists {
-        /// The path.
-        path: PathBuf,
-    },
-    /// No room even to begin.
-    #[error("cannot write {}: the disk is full; free some space or give another place", Printable::path(.path))]
-    Full {
-        /// The path given.
-        path: PathBuf,
-    },
-    /// The system refused.
-    #[error("cannot write {}: {source}; give a place that can be written to", Printable::path(.path))]
-    Io {
-        /// The path given.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// Whether there is room for what was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// There is, as far as the filesystem can tell.
-    Enough,
-    /// The disk, or the quota, is full.
-    Full,
-}
-
-/// Room on the disk for a file to grow into.
-#[derive(Debug)]
-pub struct Reserve {
-    file: File,
-    reserved: u64,
-}
-
-impl Reserve {
-    /// For `file`, which goes with `path`; `first` bytes at once.
-    ///
-    /// # Errors
-    /// [`OutputError::Full`] if there is not even that much room.
-    pub fn of(file: &File, path: &Path, first: u64) -> Result<Self, OutputError> {
-        let io_error = |source| OutputError::Io { path: path.to_owned(), source };
-        let mut reserve = Self { file: file.try_clone().map_err(io_error)?, reserved: 0 };
-        match reserve.up_to(first).map_err(io_error)? {
-            Room::Enough => Ok(reserve),
-            Room::Full => Err(OutputError::Full { path: path.to_owned() }),
-        }
-    }
-
-    /// Sets room aside for the file to grow to `bytes`, so that writing up to there cannot fail
-    /// for want of it.
-    ///
-    /// # Errors
-    /// What the system says, other than that it is full.
-    pub fn up_to(&mut self, bytes: u64) -> io::Result<Room> {
-        if bytes <= self.reserved {
-            return Ok(Room::Enough);
-        }
-        let up_to = bytes.next_multiple_of(RESERVE_STEP);
-        let length = up_to - self.reserved;
-        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.reserved, length) {
-            Ok(()) => {
-                self.reserved = up_to;
-                Ok(Room::Enough)
-            }
-            Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Ok(Room::Full),
-            // Not every filesystem can set room aside; then writing will tell.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::NODEV) => Ok(Room::Enough),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
 
 /// A file that does not have its name yet.
 #[derive(Debug)]
@@ -356,105 +245,5 @@ fn give_to_user(file: &File) -> io::Result<()> {
         // Without the capability, or on a filesystem without owners, it stays root's.
         Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) | Ok(()) => Ok(()),
         Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_appears_only_at_the_end() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let path = folder.path().join("out.bin");
-        let partial = folder.path().join("out.bin.partial");
-        fs::write(&partial, "").expect("old file");
-        let mut file = PartialFile::create(&path).expect("created");
-        let mut reserve = file.reserve(1).expect("some room");
-        assert_eq!(reserve.up_to(5_000_000).expect("reserved"), Room::Enough);
-        file.write_all(b"abc").expect("written");
-        assert!(!path.exists() && partial.exists());
-        assert_eq!(file.finish().expect("finished"), 3);
-        assert!(!partial.exists());
-        assert_eq!(fs::read(&path).expect("output"), b"abc");
-        let mode = fs::metadata(&path).expect("metadata").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_recording_that_never_began_leaves_nothing() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        drop(PartialFile::create(&folder.path().join("out.bin")).expect("created"));
-        assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 0);
-    }
-
-    #[test]
-    fn what_a_recording_left_is_not_touched() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let path = folder.path().join("out.bin");
-        let partial = beside(&path, PARTIAL);
-        fs::write(&partial, "all that is left").expect("old file");
-        let shown = path.display();
-        assert_eq!(
-            PartialFile::create(&path).expect_err("left").to_string(),
-            format!(
-                "cannot write {shown}: a recording to it was cut off; get what it left with \
-                 `ebpfrec recover {shown}`, or give another name"
-            )
-        );
-        let mut left = PartialFile::left(&path).expect("opened").expect("there");
-        left.cut(3).expect("cut");
-        left.write_all(b"ow").expect("written");
-        fs::write(&path, "older").expect("finished file");
-        assert!(matches!(left.finish_new(), Err(OutputError::Exists { .. })));
-        assert_eq!(fs::read(&path).expect("output"), b"older");
-        fs::remove_file(&path).expect("removed");
-        let left = PartialFile::left(&path).expect("opened").expect("still there");
-        assert_eq!(left.finish_new().expect("finished"), 5);
-        assert_eq!(fs::read(&path).expect("output"), b"allow");
-        assert!(PartialFile::left(&path).expect("looked").is_none());
-    }
-
-    #[test]
-    fn a_partial_file_in_use_is_left_alone() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let path = folder.path().join("out.bin");
-        let mut first = PartialFile::create(&path).expect("created");
-        first.write_all(b"first").expect("written");
-        assert!(matches!(PartialFile::left(&path), Err(OutputError::Busy { .. })));
-        let error = PartialFile::create(&path).expect_err("in use").to_string();
-        assert_eq!(
-            error,
-            format!(
-                "cannot write {}: another recording is writing it; give another name",
-                path.display()
-            )
-        );
-        first.finish().expect("finished");
-        assert_eq!(fs::read(&path).expect("output"), b"first");
-    }
-
-    #[test]
-    fn what_cannot_be_a_file_is_refused() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let shown = folder.path().display();
-        let error = |path: &Path| PartialFile::create(path).expect_err("refused").to_string();
-        assert_eq!(
-            error(folder.path()),
-            format!("cannot write {shown}: it is a folder; give the name of a file in it")
-        );
-        assert_eq!(
-            error(&folder.path().join("no/x.parquet")),
-            format!(
-                "cannot write {shown}/no/x.parquet: there is no folder {shown}/no; create it first"
-            )
-        );
-        assert_eq!(
-            error(Path::new("/dev/null")),
-            "cannot write /dev/null: it is not an ordinary file; give another name"
-        );
-        let link = folder.path().join("l.partial");
-        std::os::unix::fs::symlink("/etc/hostname", &link).expect("link");
-        assert!(error(&folder.path().join("l")).contains("Too many levels of symbolic links"));
     }
 }
