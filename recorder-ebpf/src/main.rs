@@ -9,12 +9,14 @@
 //! - `tcp`: the life of a TCP socket
 //! - `udp`: binds and peers of UDP sockets
 //! - `reader`: who reads from a TCP socket
+//! - `forward`: which socket's data a process moves to which other one
 //! - `process`: processes made, running a new program, ended
 //! - `error`: errors the kernel reports on TCP sockets
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 mod address;
 mod error;
+mod forward;
 mod maps;
 mod owner;
 mod process;

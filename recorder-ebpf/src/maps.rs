@@ -1,5 +1,5 @@
-//! The maps the recorder opens by name (`EVENTS`, `AWAKE`, `PEERS`, `DROPS`), and how a record gets into
-//! the ring.
+//! The maps the recorder opens by name (`EVENTS`, `AWAKE`, `PEERS`, `DROPS`; those of `forward`
+//! besides), and how a record gets into the ring.
 #![expect(unsafe_code, reason = "map values are reached through raw pointers")]
 
 use core::arch::asm;
@@ -35,16 +35,18 @@ pub(crate) static PEERS: HashMap<PeerKey, Record, PEERS_MAX, { BPF_F_NO_PREALLOC
 #[btf_map]
 static DROPS: PerCpuArray<u64, { DROP_COUNTERS as usize }> = PerCpuArray::new();
 
-/// Puts `record` on the ring; counts it as dropped if there is no room.
+/// Puts `record` on the ring; counts it as dropped if there is no room. Whether there was.
 ///
 /// The recorder is woken by the record that finds the ring read to its end, and not again until
 /// it has gone to sleep: a wake-up is an interrupt, which in a virtual machine costs the workload
 /// ten times what everything else here does.
 #[inline(always)]
-pub(crate) fn emit(record: &Record) {
-    if EVENTS.output(record, wake_flags()).is_err() {
+pub(crate) fn emit(record: &Record) -> bool {
+    let has_room = EVENTS.output(record, wake_flags()).is_ok();
+    if !has_room {
         count_drop(DROP_RING);
     }
+    has_room
 }
 
 #[inline(always)]

@@ -15,6 +15,7 @@ use schema::wire::{PROTO_TCP, PROTO_UDP, RecordKind};
 
 use crate::{
     address::Endpoint,
+    forward,
     maps::emit,
     reader,
     socket::{self, ESTABLISHED, HAS_OWNER, OUTGOING, Owner, SEEN, Socket, WAS_READ, new_record},
@@ -90,6 +91,9 @@ fn sock_release(ctx: SockContext) -> i32 {
     }
     // SAFETY: the helper takes the context of this hook.
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    if protocol == u32::from(PROTO_TCP) {
+        forward::released(cookie);
+    }
     // SAFETY: the context of this hook is the socket.
     let Some(socket) = (unsafe { socket::get(ctx.as_ptr()) }) else {
         let mut record = new_record(RecordKind::OlderRelease as u8, protocol as u8, cookie);

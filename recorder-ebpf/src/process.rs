@@ -17,6 +17,7 @@ use bytemuck::Zeroable as _;
 use schema::wire::{FOREIGN_PARENT, PROCESS_TAG, ProcessKind, ProcessRecord};
 
 use crate::{
+    forward,
     maps::emit_process,
     owner::read,
     socket::{Owner, boot_ns},
@@ -82,6 +83,7 @@ fn new_task(ctx: TracePointContext) -> u32 {
         record.flags = FOREIGN_PARENT;
     }
     emit_process(&record);
+    forward::note_fork(record.ppid, pid);
     0
 }
 
@@ -90,6 +92,7 @@ fn new_task(ctx: TracePointContext) -> u32 {
 fn new_program(ctx: TracePointContext) -> u32 {
     let old_tid = read!(ctx.as_ptr().cast::<NewProgram>(), old_pid);
     let record = new_record(ProcessKind::Exec);
+    forward::note_program(record.pid, &record.comm);
     if !text::emit_with(old_tid, &record) {
         emit_process(&record);
     }
@@ -100,7 +103,9 @@ fn new_program(ctx: TracePointContext) -> u32 {
 #[tracepoint(category = "sched", name = "sched_process_exit")]
 fn process_end(ctx: TracePointContext) -> u32 {
     if read!(ctx.as_ptr().cast::<TaskEnd>(), group_dead) != 0 {
-        emit_process(&new_record(ProcessKind::Exit));
+        let record = new_record(ProcessKind::Exit);
+        forward::note_end(record.pid);
+        emit_process(&record);
     }
     0
 }
@@ -111,6 +116,7 @@ fn process_end(ctx: TracePointContext) -> u32 {
 fn first_thread_end(_ctx: TracePointContext) -> u32 {
     let record = new_record(ProcessKind::Exit);
     if record.tid == record.pid {
+        forward::note_end(record.pid);
         emit_process(&record);
     }
     0

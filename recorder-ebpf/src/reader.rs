@@ -17,6 +17,7 @@ use aya_ebpf::{
 use schema::wire::{FLAG_READ_BEFORE, PROTO_TCP, RecordKind};
 
 use crate::{
+    forward,
     maps::emit,
     owner::read,
     socket::{Owner, boot_ns, new_record},
@@ -27,7 +28,7 @@ use crate::{
 const READERS_MAX: usize = 65_536;
 /// Changes of the reader reported of one socket: enough for a hand-over or two; processes that
 /// take turns on one socket are not worth a record each time.
-const CHANGES_MAX: u32 = 4;
+const CHANGES_MAX: u16 = 4;
 /// Sockets not in the table that are reported per CPU in one [`PERIOD_SHIFT`] of time: those that
 /// are older than the hooks, at the start, and should the table be too small, some.
 const UNKNOWN_MAX: u64 = 1000;
@@ -39,7 +40,16 @@ const PERIOD_SHIFT: u32 = 30;
 struct Reader {
     pid: u32,
     /// Twice the changes still to be reported, plus one if somebody has read.
-    state: u32,
+    state: u16,
+    /// Not zero if that process is a forwarder.
+    forwards: u16,
+}
+
+impl Reader {
+    #[inline(always)]
+    fn new(pid: u32, state: u16) -> Self {
+        Self { pid, state, forwards: u16::from(forward::is_forwarder(pid)) }
+    }
 }
 
 /// Readers by socket cookie.
@@ -79,7 +89,14 @@ fn socket_read(ctx: TracePointContext) -> u32 {
                 if state & 1 == 0 {
                     reader.state = state | 1;
                 }
+                if reader.forwards != 0 {
+                    forward::note_read(cookie);
+                }
                 return 0;
+            }
+            let forwards = forward::is_forwarder(pid);
+            if forwards {
+                forward::note_read(cookie);
             }
             if state < 2 {
                 return 0;
@@ -89,12 +106,16 @@ fn socket_read(ctx: TracePointContext) -> u32 {
             }
             reader.pid = pid;
             reader.state = (state - 2) | 1;
+            reader.forwards = u16::from(forwards);
         }
         None => {
+            let reader = Reader::new(pid, CHANGES_MAX * 2 + 1);
+            if reader.forwards != 0 {
+                forward::note_read(cookie);
+            }
             if !may_report_unknown() {
                 return 0;
             }
-            let reader = Reader { pid, state: CHANGES_MAX * 2 + 1 };
             let _ = READERS.insert(&cookie, &reader, 0);
         }
     }
@@ -109,7 +130,7 @@ fn socket_read(ctx: TracePointContext) -> u32 {
 /// else reads.
 #[inline(always)]
 pub(crate) fn expect(cookie: u64, owner: u32) {
-    let reader = Reader { pid: owner, state: CHANGES_MAX * 2 };
+    let reader = Reader::new(owner, CHANGES_MAX * 2);
     // Fails only for want of memory, and then the first reader is reported whoever it is.
     let _ = READERS.insert(&cookie, &reader, 0);
 }

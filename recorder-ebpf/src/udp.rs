@@ -181,7 +181,9 @@ fn first(ctx: &SockAddrContext, key: &PeerKey, remote: Endpoint, source: [u32; 4
     )]
     let inserted = PEERS.insert(key, &record, u64::from(BPF_NOEXIST));
     match inserted {
-        Ok(()) => emit(&record),
+        Ok(()) => {
+            emit(&record);
+        }
         // Another CPU may have been first, with the same peer; else the table is full.
         Err(_) => {
             if !count(key) {

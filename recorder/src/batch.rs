@@ -226,6 +226,7 @@ impl Batcher {
         event.remote_addr = row.remote.map(|end| address(&mut texts.remote, end));
         event.remote_port = row.remote.map(schema::Endpoint::port);
         event.socket_cookie = known_id(row.socket_cookie);
+        event.peer_cookie = known_id(row.peer_cookie);
         event.netns_cookie = known_id(row.netns_cookie);
         event.netns = self.namespaces.get(&row.netns_cookie).copied();
         event.v6only = row.v6only;

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
 
-use crate::capture::Target;
+use crate::{capture::Target, load::ForwarderName};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -179,6 +179,13 @@ pub struct RecordArgs {
     /// Whom to ask for the names of containers.
     #[command(flatten)]
     pub runtimes: RuntimeArgs,
+
+    /// Tell which connections of this program belong together (repeatable)
+    ///
+    /// A program that takes connections, makes others for them and moves the data between them with
+    /// splice(2), by its name as `ps -o comm` shows it. docker-proxy is one without being named.
+    #[arg(long = "forwarder", value_name = "NAME", action = ArgAction::Append)]
+    pub forwarders: Vec<ForwarderName>,
 
     /// Size of the ring buffer between kernel and recorder, for example 64M
     ///

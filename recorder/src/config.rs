@@ -11,6 +11,7 @@ use crate::{
     capture::Target,
     cli::{Cli, Command, RecordArgs, RuntimeArgs},
     container::{RuntimeSocket, runtime_sockets},
+    load::ForwarderName,
     rotate::Rotation,
     text::Printable,
 };
@@ -56,6 +57,8 @@ pub struct RecordConfig {
     pub rotation: Rotation,
     /// Where container runtimes may listen.
     pub runtimes: Vec<RuntimeSocket>,
+    /// Programs that move data between their sockets.
+    pub forwarders: Vec<ForwarderName>,
     /// Size of the ring buffer, bytes; a power of two.
     pub ring_bytes: u32,
     /// Print nothing but errors.
@@ -86,7 +89,16 @@ pub enum ConfigError {
         /// That file.
         path: PathBuf,
     },
+    /// More forwarders than the kernel programs take.
+    #[error("{count} --forwarder are too many: give at most {MAX_FORWARDERS}")]
+    Forwarders {
+        /// How many there are.
+        count: usize,
+    },
 }
+
+/// Forwarders that can be named: half of what the kernel programs have room for (`NAMES_MAX`).
+const MAX_FORWARDERS: usize = 32;
 
 impl Config {
     /// Gives meaning to what was typed.
@@ -131,6 +143,7 @@ impl RecordConfig {
                 keep: args.keep.map(NonZeroUsize::get),
             },
             runtimes: runtimes(&args.runtimes),
+            forwarders: forwarders(args.forwarders)?,
             ring_bytes: args.ring_size,
             quiet: args.quiet,
             json: args.json,
@@ -143,6 +156,16 @@ fn runtimes(args: &RuntimeArgs) -> Vec<RuntimeSocket> {
         return vec![];
     }
     runtime_sockets(&args.runtime_sockets, std::env::var_os("DOCKER_HOST").as_deref())
+}
+
+/// Those that were named, and the one that every Docker host has.
+fn forwarders(named: Vec<ForwarderName>) -> Result<Vec<ForwarderName>, ConfigError> {
+    if named.len() > MAX_FORWARDERS {
+        return Err(ConfigError::Forwarders { count: named.len() });
+    }
+    let mut all = vec![ForwarderName::DOCKER_PROXY];
+    all.extend(named);
+    Ok(all)
 }
 
 /// Folder, links resolved, and name of a file that need not exist.
@@ -181,6 +204,16 @@ mod tests {
             );
         }
         assert!(record(&["--events", "x.out", "--packets", "src/x.out", "-i", "lo"]).is_ok());
+    }
+
+    #[test]
+    fn docker_proxy_is_a_forwarder_without_being_named() {
+        let named = record(&["--events", "e", "--forwarder", "haproxy"]).expect("a recording");
+        let haproxy = "haproxy".parse().expect("a name");
+        assert_eq!(named.forwarders, [ForwarderName::DOCKER_PROXY, haproxy]);
+        let many = [&["--events", "e"][..], &["--forwarder", "x"].repeat(33)].concat();
+        let error = record(&many).expect_err("too many").to_string();
+        assert_eq!(error, "33 --forwarder are too many: give at most 32");
     }
 
     #[test]

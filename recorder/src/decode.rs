@@ -48,6 +48,15 @@ pub enum Decoded {
         /// Whether another process had read from it before.
         read_before: bool,
     },
+    /// A process moved data from one of its TCP sockets to another one.
+    Forward {
+        /// `CLOCK_BOOTTIME`, nanoseconds.
+        boot_ns: u64,
+        /// The kernel's ids of the socket it came from, and of that it went to.
+        sockets: [u64; 2],
+        /// The process.
+        forwarder: Owner,
+    },
     /// The kernel reported an error on the socket with this tuple.
     Error {
         /// `CLOCK_BOOTTIME`, nanoseconds.
@@ -104,6 +113,13 @@ pub fn decode_record(record: &Record) -> Option<Decoded> {
                 read_before: record.has(FLAG_READ_BEFORE),
             });
         }
+        RecordKind::Forward => {
+            return Some(Decoded::Forward {
+                boot_ns,
+                sockets: [record.socket_cookie, record.peer_cookie],
+                forwarder: owner(record)?,
+            });
+        }
         RecordKind::SocketError => {
             let local = endpoint(record.family, record.local_addr, record.local_port);
             let remote = endpoint(record.family, record.remote_addr, record.remote_port);
@@ -142,6 +158,7 @@ pub fn decode_record(record: &Record) -> Option<Decoded> {
         counters: counters(record),
         errno: (record.errno != 0).then_some(record.errno),
         count: counted.then_some(record.count),
+        peer_cookie: 0,
     };
     Some(Decoded::Row(Row { boot_ns, body: Body::Socket(Box::new(row)) }))
 }

@@ -156,6 +156,7 @@ mod tests {
             counters: None,
             errno: None,
             count: None,
+            peer_cookie: 0,
         };
         Row { boot_ns: at_ms * MS, body: Body::Socket(Box::new(socket)) }
     }

@@ -31,6 +31,10 @@ struct Life {
     /// Somebody was reported to read from it.
     read: bool,
     closed: bool,
+    /// The socket to or from which a forwarder moved this one's data.
+    peer: Option<u64>,
+    /// There were several of those.
+    has_peers: bool,
 }
 
 /// The sockets remembered, by cookie.
@@ -68,7 +72,12 @@ impl Life {
     }
 
     fn row(&self, boot_ns: u64, cookie: u64, kind: Kind, direction: Option<EventDirection>) -> Row {
-        let row = SocketRow {
+        let row = self.socket_row(cookie, kind, direction);
+        Row { boot_ns, body: Body::Socket(Box::new(row)) }
+    }
+
+    fn socket_row(&self, cookie: u64, kind: Kind, direction: Option<EventDirection>) -> SocketRow {
+        SocketRow {
             kind,
             proto: self.proto,
             direction,
@@ -83,8 +92,8 @@ impl Life {
             counters: None,
             errno: None,
             count: None,
-        };
-        Row { boot_ns, body: Body::Socket(Box::new(row)) }
+            peer_cookie: 0,
+        }
     }
 }
 
@@ -222,6 +231,40 @@ impl Lives {
         }
     }
 
+    /// The row that says that `forwarder` moved data between two of its sockets. The one that was
+    /// accepted comes first; where that is not known, the one that the data came from.
+    pub fn forward(&mut self, sockets: [u64; 2], forwarder: Owner) -> SocketRow {
+        let [source, other] = sockets;
+        let direction = |life: Option<&Life>| life.and_then(|life| life.direction);
+        let directions = sockets.map(|socket| direction(self.0.peek(&socket)));
+        let (front, back) = match directions {
+            [Some(EventDirection::Out), Some(EventDirection::In) | None]
+            | [None, Some(EventDirection::In)] => (other, source),
+            _ => (source, other),
+        };
+        let mut row = match self.0.get_mut(&front) {
+            Some(life) => {
+                life.has_peers |= life.peer.is_some_and(|known| known != back);
+                life.peer = Some(back);
+                life.socket_row(front, Kind::Forward, life.direction)
+            }
+            None => unknown_row(front),
+        };
+        row.owner = Some(forwarder);
+        row.process = None;
+        row.peer_cookie = back;
+        row
+    }
+
+    /// The same once more, for a reader of a later part alone; `None` if nobody forwards the
+    /// socket's data, or for several others: a reader that is told of one of them would believe it
+    /// the only one.
+    pub fn forward_again(&mut self, front: u64) -> Option<SocketRow> {
+        let life = self.0.peek(&front)?;
+        let peer_cookie = life.peer.filter(|_| !life.has_peers && !life.closed)?;
+        Some(SocketRow { peer_cookie, ..life.socket_row(front, Kind::Forward, life.direction) })
+    }
+
     fn put(&mut self, row: &SocketRow, remote: Option<Endpoint>) {
         let life = Life {
             proto: row.proto,
@@ -233,6 +276,8 @@ impl Lives {
             direction: row.direction,
             read: false,
             closed: false,
+            peer: None,
+            has_peers: false,
         };
         self.0.put(row.socket_cookie, life);
     }
@@ -262,6 +307,27 @@ impl Lives {
         }
         row.remote = row.remote.or(life.remote);
         row.direction = row.remote.map(|_| EventDirection::Out);
+    }
+}
+
+/// A TCP socket of which nothing is known but its cookie.
+fn unknown_row(cookie: u64) -> SocketRow {
+    SocketRow {
+        kind: Kind::Forward,
+        proto: Proto::TCP,
+        direction: None,
+        local: Local::Unknown,
+        remote: None,
+        v6only: None,
+        socket_cookie: cookie,
+        netns_cookie: 0,
+        owner: None,
+        process: None,
+        latency_us: None,
+        counters: None,
+        errno: None,
+        count: None,
+        peer_cookie: 0,
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod cgroup;
 mod error;
+mod forwarders;
 mod hooks;
 mod mount;
 mod peers;
@@ -21,6 +22,7 @@ use schema::wire::{DROP_OWNERS, DROP_PEERS, DROP_RING};
 
 pub use self::{
     error::LoadError,
+    forwarders::ForwarderName,
     hooks::{Hook, HookStatus},
     peers::PeerTable,
     ring::Ring,
@@ -42,14 +44,16 @@ pub const DEFAULT_RING_BYTES: u32 = 8 << 20;
 
 /// How the kernel programs are set up.
 #[derive(Clone, Copy, Debug)]
-pub struct LoadOptions {
+pub struct LoadOptions<'a> {
     /// Size of the ring buffer, bytes; a power of two, at least a page.
     pub ring_bytes: u32,
+    /// Programs that move data between their sockets.
+    pub forwarders: &'a [ForwarderName],
 }
 
-impl Default for LoadOptions {
+impl Default for LoadOptions<'_> {
     fn default() -> Self {
-        Self { ring_bytes: DEFAULT_RING_BYTES }
+        Self { ring_bytes: DEFAULT_RING_BYTES, forwarders: &[] }
     }
 }
 
@@ -82,7 +86,7 @@ pub struct Probes {
 /// # Errors
 /// No privilege, no cgroup v2 tree of the host, no ring buffer in this kernel, or a ring size it
 /// refuses.
-pub fn load(options: &LoadOptions) -> Result<Probes, LoadError> {
+pub fn load(options: &LoadOptions<'_>) -> Result<Probes, LoadError> {
     check_ring_bytes(options.ring_bytes)?;
     check_privilege()?;
     let mut ebpf = EbpfLoader::new()
@@ -95,8 +99,16 @@ pub fn load(options: &LoadOptions) -> Result<Probes, LoadError> {
     let ring = Ring::new(RingBuf::try_from(take_map(&mut ebpf, "EVENTS")?)?, awake);
     let drops = PerCpuArray::try_from(take_map(&mut ebpf, "DROPS")?)?;
     let peers = HashMap::try_from(take_map(&mut ebpf, "PEERS")?)?;
+    let mut forwarders = forwarders::Forwarders::take(&mut ebpf)?;
     let root = cgroup::open_root()?;
+    forwarders.watch(options.forwarders)?;
     let hooks = hooks::attach_all(&mut ebpf, &root);
+    if hooks::tell_forwards(&hooks) {
+        forwarders.adopt(options.forwarders);
+    } else {
+        // What the others tell could be wrong.
+        forwarders.forget(options.forwarders);
+    }
     Ok(Probes { _ebpf: ebpf, hooks, ring: Some(ring), drops, peers })
 }
 
@@ -208,7 +220,8 @@ mod tests {
 
     #[test]
     fn every_required_hook_attaches_and_sees_our_own_bind() {
-        let mut probes = match load(&LoadOptions { ring_bytes: 1 << 20 }) {
+        let mut probes = match load(&LoadOptions { ring_bytes: 1 << 20, ..LoadOptions::default() })
+        {
             Ok(probes) => probes,
             Err(error) if std::env::var_os(REQUIRE_LIVE).is_none() => {
                 eprintln!("skipped: {error}");

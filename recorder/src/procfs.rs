@@ -2,6 +2,7 @@
 //! process, and fails once the process is gone, even if its id is used again.
 
 mod cmdline;
+mod pipes;
 mod sockets;
 mod stat;
 
@@ -14,6 +15,7 @@ use rustix::fs::{Mode, OFlags, open, openat, readlinkat};
 
 pub use self::{
     cmdline::quote_cmdline,
+    pipes::PipeEnd,
     stat::{Stat, real_ids},
 };
 

@@ -79,6 +79,8 @@ pub struct SocketRow {
     pub errno: Option<u32>,
     /// Datagrams or segments the row stands for.
     pub count: Option<u64>,
+    /// For [`Kind::Forward`]: the kernel's id of the other socket; else 0.
+    pub peer_cookie: u64,
 }
 
 impl SocketRow {

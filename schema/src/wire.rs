@@ -1,5 +1,5 @@
 //! What the kernel programs and the recorder hand each other: ring-buffer records, those about
-//! sockets here and those about processes in a module of their own, and the two shared map layouts. Both sides are built from this one file, on one machine, so the byte order
+//! sockets here and those about processes in a module of their own, and the layouts of shared maps. Both sides are built from this one file, on one machine, so the byte order
 //! is the machine's own; sizes and offsets are asserted so that no compiler can disagree silently.
 //!
 //! ```text
@@ -9,16 +9,23 @@
 //!  56 local_addr[16]    72 remote_addr[16]   88 local_port        90 remote_port
 //!  92 pid   96 tid     100 uid  104 gid     108 latency_us       112 retransmits
 //! 116 segs_out         120 segs_in          124 srtt_us          128 errno
-//! 132 comm[16]         148 kind  149 proto  150 family  151 flags  152 reserved[8]
+//! 132 comm[16]         148 kind  149 proto  150 family  151 flags  152 peer_cookie
 //! ```
 
+mod forward;
 mod process;
 
 use bytemuck::{Pod, Zeroable};
 
-pub use self::process::{
-    ARGUMENTS_CUT, FOREIGN_PARENT, PATH_CUT, PROCESS_TAG, ProcessKind, ProcessRecord, TEXT_MAX,
-    TEXT_READ,
+pub use self::{
+    forward::{
+        Contents, DESCRIPTOR_PIPE, DESCRIPTOR_SOCKET, DESCRIPTOR_UNKNOWN, Descriptor, SEVERAL,
+        descriptor_key,
+    },
+    process::{
+        ARGUMENTS_CUT, FOREIGN_PARENT, PATH_CUT, PROCESS_TAG, ProcessKind, ProcessRecord, TEXT_MAX,
+        TEXT_READ,
+    },
 };
 
 /// Length of a task's name in the kernel, the closing NUL included (`TASK_COMM_LEN`).
@@ -95,6 +102,9 @@ pub enum RecordKind {
     /// A process closed the last descriptor of a socket that is older than the hooks. `pid` and the
     /// rest are the closer's; no addresses.
     OlderRelease = 131,
+    /// A forwarder moved data from this TCP socket to the one with `peer_cookie`, or the other way.
+    /// `pid` and the rest are the forwarder's; no addresses.
+    Forward = 132,
 }
 
 impl RecordKind {
@@ -118,6 +128,7 @@ impl RecordKind {
             129 => Self::SocketError,
             130 => Self::TcpRead,
             131 => Self::OlderRelease,
+            132 => Self::Forward,
             _ => return None,
         })
     }
@@ -179,8 +190,8 @@ pub struct Record {
     pub family: u8,
     /// `FLAG_*`.
     pub flags: u8,
-    /// Zero.
-    pub reserved: [u8; 8],
+    /// Of [`RecordKind::Forward`]: the other socket; else 0.
+    pub peer_cookie: u64,
 }
 
 /// Key of the peer table: one peer of one unconnected UDP socket, one way.
@@ -217,6 +228,7 @@ const _: () = {
     assert!(offset_of!(Record, comm) == 132);
     assert!(offset_of!(Record, kind) == 148);
     assert!(offset_of!(Record, flags) == 151);
+    assert!(offset_of!(Record, peer_cookie) == 152);
     assert!(size_of::<PeerKey>() == 32 && align_of::<PeerKey>() == 8);
     assert!(offset_of!(PeerKey, remote_port) == 24);
     assert!(offset_of!(PeerKey, kind) == 26);

@@ -20,6 +20,8 @@ mod crash;
 mod disk;
 mod errors;
 mod existing;
+mod forward;
+mod forwarder;
 mod hand_over;
 mod interfaces;
 mod life;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         tcp::ALL,
         process::ALL,
         owner::ALL,
+        forward::ALL,
         udp::ALL,
         packets::ALL,
         interfaces::ALL,

@@ -22,7 +22,7 @@ use recorder::{
 use schema::{Event, batch::BatchBuilder, meta::FileMeta};
 
 use super::{
-    hand_over,
+    forwarder, hand_over,
     program::{PATIENCE, PLAY},
 };
 
@@ -50,6 +50,10 @@ fn perform(args: &[&str]) -> Result<()> {
             let own = std::env::current_exe()?;
             let error = Command::new("unshare").arg("--net").arg(own).arg(PLAY).args(rest).exec();
             return Err(error.into());
+        }
+        // Does the rest as a program of another name.
+        ["under-name", link, ref rest @ ..] => {
+            return Err(Command::new(link).arg(PLAY).args(rest).exec().into());
         }
         // Answers one connection with as many bytes as it got, after its end.
         ["tcp-server", addr] => {
@@ -193,6 +197,7 @@ fn perform(args: &[&str]) -> Result<()> {
             hand_over::take_turns(addr, turns.parse()?)?;
             println!("turns {turns}");
         }
+        ["tcp-forwarder", back, burst] => return forwarder::forward(back, burst.parse()?),
         ["tcp-turn-taker"] => return hand_over::take_turns_as_child(),
         // Writes rows as fast as the disk takes them, and says which it has handed over.
         ["event-file", path, part_bytes] => return write_rows(path.as_ref(), part_bytes.parse()?),

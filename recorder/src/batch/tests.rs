@@ -37,6 +37,7 @@ fn socket_row() -> SocketRow {
         counters: None,
         errno: None,
         count: None,
+        peer_cookie: 0,
     }
 }
 

@@ -170,6 +170,16 @@ fn a_release_and_an_error_are_no_rows() {
 }
 
 #[test]
+fn a_forward_names_two_sockets_and_a_process() {
+    let mut record = tcp(RecordKind::Forward, FLAG_OWNER);
+    record.peer_cookie = 6;
+    let Some(Decoded::Forward { boot_ns: 77, sockets, forwarder }) = decode_record(&record) else {
+        panic!("a forward");
+    };
+    assert_eq!((sockets, forwarder.pid), ([5, 6], 42));
+}
+
+#[test]
 fn foreign_bytes_are_refused() {
     assert!(decode(b"").is_none());
     assert!(decode(&[0xff; size_of::<Record>()]).is_none());

@@ -24,6 +24,7 @@ fn row(kind: Kind, cookie: u64, local: Local, remote: Option<&str>) -> SocketRow
         counters: None,
         errno: None,
         count: None,
+        peer_cookie: 0,
     }
 }
 
@@ -100,6 +101,41 @@ fn an_outgoing_socket_is_handed_over_when_another_process_reads() {
     let mut close = row(Kind::TcpClose, 5, known("10.0.0.1:4000"), Some("10.0.0.2:80"));
     lives.note(&mut close);
     assert_eq!(close.owner, Some(owner(11)));
+}
+
+#[test]
+fn of_two_forwarded_sockets_the_accepted_one_comes_first() {
+    let mut lives = Lives::default();
+    lives.note(&mut row(Kind::TcpAccept, 5, known("10.0.0.1:80"), Some("10.0.0.2:999")));
+    let mut connect = row(Kind::TcpConnect, 6, known("10.0.0.1:4000"), Some("10.0.0.3:80"));
+    connect.direction = Some(EventDirection::Out);
+    lives.note(&mut connect);
+    let pair = |row: &SocketRow| (row.socket_cookie, row.peer_cookie);
+    for sockets in [[5, 6], [6, 5]] {
+        let told = lives.forward(sockets, owner(10));
+        assert_eq!((told.kind, pair(&told)), (Kind::Forward, (5, 6)));
+        assert_eq!(told.local, known("10.0.0.1:80"));
+    }
+    assert_eq!(pair(&lives.forward([8, 6], owner(10))), (8, 6), "older than the recording");
+    assert_eq!(pair(&lives.forward([6, 8], owner(10))), (8, 6), "the other was opened");
+    assert_eq!(pair(&lives.forward([8, 9], owner(10))), (8, 9), "as the data went");
+}
+
+#[test]
+fn only_a_single_forward_of_an_open_socket_is_told_again() {
+    let mut lives = Lives::default();
+    let mut accept = row(Kind::TcpAccept, 5, known("10.0.0.1:80"), Some("10.0.0.2:999"));
+    lives.note(&mut accept);
+    assert_eq!(lives.forward_again(5), None);
+    lives.forward([5, 6], owner(10));
+    lives.forward([6, 5], owner(10));
+    assert_eq!(lives.forward_again(5).map(|row| row.peer_cookie), Some(6));
+    lives.forward([5, 7], owner(10));
+    assert_eq!(lives.forward_again(5), None, "which of the two is meant nobody knows");
+    lives.note(&mut row(Kind::TcpAccept, 8, known("10.0.0.1:80"), Some("10.0.0.2:998")));
+    lives.forward([8, 9], owner(10));
+    lives.note(&mut row(Kind::TcpClose, 8, known("10.0.0.1:80"), Some("10.0.0.2:998")));
+    assert_eq!(lives.forward_again(8), None);
 }
 
 #[test]

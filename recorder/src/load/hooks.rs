@@ -78,7 +78,17 @@ const fn tracepoint(
 const NEW_PROCESS: &str = "tracepoint task:task_newtask";
 const NEW_PROGRAM: &str = "tracepoint sched:sched_process_exec";
 
-const HOOKS: [Row; 18] = [
+/// Without these, a forwarder's descriptor could be taken for another socket's, or nothing is known.
+const READS: &str = "tracepoint tcp:tcp_rcv_space_adjust";
+const NEW_SOCKET: &str = "tracepoint syscalls:sys_exit_socket";
+const NEW_ACCEPTED: &str = "tracepoint syscalls:sys_exit_accept";
+const NEW_ACCEPTED_4: &str = "tracepoint syscalls:sys_exit_accept4";
+const ENTER_SPLICE: &str = "tracepoint syscalls:sys_enter_splice";
+const EXIT_SPLICE: &str = "tracepoint syscalls:sys_exit_splice";
+/// What is lost without these.
+const FORWARDS: &str = "which connection of a forwarder such as docker-proxy belongs to which";
+
+const HOOKS: [Row; 27] = [
     tracepoint(
         NEW_PROCESS,
         &[("new_task", tracepoint::TASK_NEWTASK)],
@@ -139,9 +149,50 @@ const HOOKS: [Row; 18] = [
     cgroup("cgroup/recvmsg4", "recvmsg4", false, "datagrams read by unconnected UDP sockets, IPv4"),
     cgroup("cgroup/recvmsg6", "recvmsg6", false, "datagrams read by unconnected UDP sockets, IPv6"),
     tracepoint(
-        "tracepoint tcp:tcp_rcv_space_adjust",
+        READS,
         &[("socket_read", tracepoint::TCP_RCV_SPACE_ADJUST)],
         "who reads from a TCP socket, until it is closed",
+    ),
+    tracepoint(
+        NEW_SOCKET,
+        &[("new_descriptor", tracepoint::end_of_call("sys_exit_socket"))],
+        FORWARDS,
+    ),
+    tracepoint(
+        NEW_ACCEPTED,
+        &[("new_descriptor", tracepoint::end_of_call("sys_exit_accept"))],
+        FORWARDS,
+    ),
+    tracepoint(
+        NEW_ACCEPTED_4,
+        &[("new_descriptor", tracepoint::end_of_call("sys_exit_accept4"))],
+        FORWARDS,
+    ),
+    tracepoint(
+        "tracepoint syscalls:sys_enter_pipe",
+        &[("enter_pipe", tracepoint::SYS_ENTER_PIPE)],
+        "the same of forwarders that call pipe(2); docker-proxy calls pipe2(2)",
+    ),
+    tracepoint(
+        "tracepoint syscalls:sys_exit_pipe",
+        &[("exit_pipe", tracepoint::end_of_call("sys_exit_pipe"))],
+        "the same of forwarders that call pipe(2); docker-proxy calls pipe2(2)",
+    ),
+    tracepoint(
+        "tracepoint syscalls:sys_enter_pipe2",
+        &[("enter_pipe", tracepoint::SYS_ENTER_PIPE2)],
+        FORWARDS,
+    ),
+    tracepoint(
+        "tracepoint syscalls:sys_exit_pipe2",
+        &[("exit_pipe", tracepoint::end_of_call("sys_exit_pipe2"))],
+        FORWARDS,
+    ),
+    tracepoint(ENTER_SPLICE, &[("enter_splice", tracepoint::SYS_ENTER_SPLICE)], FORWARDS),
+    tracepoint(
+        EXIT_SPLICE,
+        &[("exit_splice", tracepoint::end_of_call("sys_exit_splice"))],
+        FORWARDS,
     ),
     tracepoint(
         "tracepoint sock:inet_sk_error_report",
@@ -171,9 +222,19 @@ pub(super) fn attach_all(ebpf: &mut Ebpf, root: &CgroupRoot) -> Vec<Hook> {
 
 /// Whether every new process and every new program of a process is told.
 pub(super) fn tell_processes(hooks: &[Hook]) -> bool {
-    [NEW_PROCESS, NEW_PROGRAM]
-        .iter()
-        .all(|name| hooks.iter().any(|hook| hook.name == *name && hook.status.is_attached()))
+    are_attached(&[NEW_PROCESS, NEW_PROGRAM], hooks)
+}
+
+/// Whether what is told of forwarders can be trusted. Without the hooks for pipes nothing is told.
+pub(super) fn tell_forwards(hooks: &[Hook]) -> bool {
+    let needed = [READS, NEW_SOCKET, NEW_ACCEPTED, NEW_ACCEPTED_4, ENTER_SPLICE, EXIT_SPLICE];
+    are_attached(&needed, hooks)
+}
+
+fn are_attached(names: &[&str], hooks: &[Hook]) -> bool {
+    let attached =
+        |name: &&str| hooks.iter().any(|hook| hook.name == *name && hook.status.is_attached());
+    names.iter().all(attached)
 }
 
 pub(super) fn find_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, String> {
@@ -241,18 +302,26 @@ mod tests {
         }
     }
 
+    fn hooks(missing: &str) -> Vec<Hook> {
+        let hook = |Row { name, required, loses, .. }| {
+            let missing = name == missing;
+            let missing = missing.then(|| HookStatus::Missing(String::new()));
+            Hook { name, required, loses, status: missing.unwrap_or(HookStatus::Attached) }
+        };
+        HOOKS.map(hook).into()
+    }
+
+    #[test]
+    fn forwarders_are_not_trusted_without_knowing_of_new_descriptors() {
+        assert!(tell_forwards(&hooks("")));
+        assert!(tell_forwards(&hooks("tracepoint syscalls:sys_enter_pipe")));
+        for missing in [READS, NEW_SOCKET, NEW_ACCEPTED, NEW_ACCEPTED_4] {
+            assert!(!tell_forwards(&hooks(missing)), "{missing}");
+        }
+    }
+
     #[test]
     fn the_table_of_processes_needs_two_hooks() {
-        let hooks = |missing: &str| {
-            HOOKS.map(|Row { name, required, loses, .. }| {
-                let status = if name == missing {
-                    HookStatus::Missing(String::new())
-                } else {
-                    HookStatus::Attached
-                };
-                Hook { name, required, loses, status }
-            })
-        };
         assert!(tell_processes(&hooks("")));
         assert!(tell_processes(&hooks("tracepoint sched:sched_process_exit")));
         assert!(!tell_processes(&hooks(NEW_PROCESS)));

@@ -82,6 +82,23 @@ pub(super) const SYS_ENTER_EXECVEAT: Layout =
 pub(super) const TCP_RCV_SPACE_ADJUST: Layout =
     layout("tcp", "tcp_rcv_space_adjust", &[("sock_cookie", 64, 8)]);
 
+/// `syscalls:sys_enter_splice`, as `recorder-ebpf/src/forward.rs` reads it.
+pub(super) const SYS_ENTER_SPLICE: Layout =
+    layout("syscalls", "sys_enter_splice", &[("fd_in", 16, 8), ("fd_out", 32, 8)]);
+
+/// `syscalls:sys_enter_pipe`, as `recorder-ebpf/src/forward/pipe.rs` reads it.
+pub(super) const SYS_ENTER_PIPE: Layout =
+    layout("syscalls", "sys_enter_pipe", &[("fildes", 16, 8)]);
+
+/// `syscalls:sys_enter_pipe2`, likewise.
+pub(super) const SYS_ENTER_PIPE2: Layout =
+    layout("syscalls", "sys_enter_pipe2", &[("fildes", 16, 8)]);
+
+/// The end of a system call in the category `syscalls`, of which only the result is read.
+pub(super) const fn end_of_call(name: &'static str) -> Layout {
+    layout("syscalls", name, &[("ret", 16, 8)])
+}
+
 /// Loads and attaches the first of several programs for one tracepoint that reads it the way it
 /// is here; where tracefs is not mounted, from a thread that sees it.
 ///
@@ -129,11 +146,9 @@ fn attach_from(tracefs: &str, program: &mut TracePoint, layout: &Layout) -> Resu
         }
         Err(error) => return Err(format!("its format file cannot be read: {error}")),
     }
-    program
-        .load()
-        .and_then(|()| program.attach(category, name))
-        .map(drop)
-        .map_err(|error| one_line(&error))
+    // Some programs are for several tracepoints.
+    let loaded = if program.fd().is_ok() { Ok(()) } else { program.load() };
+    loaded.and_then(|()| program.attach(category, name)).map(drop).map_err(|error| one_line(&error))
 }
 
 /// Compares the text of a tracepoint's `format` file with what the program reads.

@@ -106,7 +106,8 @@ impl Events {
         // Without them the joiner knows less about whose address is whose, and says so.
         let interfaces = Watch::start(Arc::clone(&losses)).ok();
         let step_watch = StepWatch::new().context("cannot watch the clock; try again")?;
-        let mut probes = load(&LoadOptions { ring_bytes: config.ring_bytes })?;
+        let mut probes =
+            load(&LoadOptions { ring_bytes: config.ring_bytes, forwarders: &config.forwarders })?;
         let missing: Vec<_> = probes.missing_required().map(|hook| hook.name).collect();
         anyhow::ensure!(
             missing.is_empty(),

@@ -2,6 +2,7 @@
 //! by what is known of its socket, held, batched.
 
 mod existing;
+mod forward;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -215,6 +216,9 @@ impl Pipeline {
                         self.window.push(row, None);
                     }
                 }
+            }
+            Decoded::Forward { boot_ns, sockets, forwarder } => {
+                self.on_forward(boot_ns, sockets, forwarder);
             }
             Decoded::Error { boot_ns, tuple, errno } => self.on_error(boot_ns, tuple, errno),
         }

@@ -63,12 +63,16 @@ impl Pipeline {
             counters: None,
             errno: None,
             count: None,
+            peer_cookie: 0,
         };
         if self.lives.describe(&mut row).is_none() {
             row.process = owner.and_then(|owner| self.processes.get(&owner));
             self.lives.insert_existing(&row);
         }
         self.window.push(Row { boot_ns, body: Body::Socket(Box::new(row)) }, None);
+        if let Some(row) = self.lives.forward_again(socket.cookie) {
+            self.window.push(Row { boot_ns, body: Body::Socket(Box::new(row)) }, None);
+        }
         if let Some((closed_ns, closer)) = self.closed_unlisted.remove(&socket.cookie) {
             self.on_older_release(closed_ns.max(boot_ns), socket.cookie, closer);
         }
@@ -97,6 +101,12 @@ impl Pipeline {
         self.losses.add(LossStage::Sockets, left_out);
         let Self { window, listeners, processes, lives, .. } = self;
         window.complete(&Wait::Snapshot, |row| {
+            if let (Kind::Forward, Some(forwarder)) = (row.kind, row.owner) {
+                let process = row.process.take();
+                *row = lives.forward([row.socket_cookie, row.peer_cookie], forwarder);
+                row.process = process;
+                return true;
+            }
             listeners.complete(row);
             row.process = row.owner.and_then(|owner| processes.get(&owner));
             lives.complete(row);
