@@ -1,6 +1,7 @@
 //! Rows to record batches: gives every row its number, its wall clock and its text.
 
 mod memo;
+mod translated;
 mod who;
 
 use std::{borrow::Cow, fmt::Write as _, net::IpAddr, num::NonZeroUsize, sync::Arc};
@@ -137,6 +138,7 @@ impl Batcher {
             Body::Process(_) => Source::Probe,
             Body::Socket(_) | Body::Interface(_) => Source::Snapshot,
             Body::Publish(_) => Source::Runtime,
+            Body::Translated(_) => Source::Conntrack,
             Body::Clock(_) | Body::Lost(..) => Source::Recorder,
         };
         let host = Arc::clone(&self.host);
@@ -166,6 +168,7 @@ impl Batcher {
             }
             Body::Interface(interface) => self.push_interface(interface, event),
             Body::Publish(publication) => self.push_published(publication, event),
+            Body::Translated(told) => self.push_translated(told, event),
         }
         self.seq += 1;
         self.last_boot_ns = row.boot_ns;

@@ -13,7 +13,8 @@
 //! - [`decode`], [`row`], [`errno`]: records to rows
 //! - [`process`], [`procfs`], [`users`], [`container`]: who
 //! - [`lives`], [`listeners`], [`peers`], [`hold`]: what earlier and later records add
-//! - [`sockets`], [`interfaces`], [`namespaces`], [`netlink`]: what only the kernel's tables tell
+//! - [`sockets`], [`interfaces`], [`conntrack`], [`namespaces`], [`netlink`]: what only the kernel's
+//!   tables tell
 //! - [`clock`]: boot time to wall clock
 //! - [`batch`], [`parquet`], [`journal`]: rows to the event file
 //! - [`capture`]: packets to the packet file
@@ -29,6 +30,7 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod conntrack;
 pub mod container;
 pub mod decode;
 pub mod errno;

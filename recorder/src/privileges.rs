@@ -38,7 +38,7 @@ pub enum Work {
     Files,
     /// Writes the event file, for which rows wait.
     EventFile,
-    /// Asks about sockets, namespaces and interfaces.
+    /// Asks about sockets, namespaces, interfaces and translations.
     Namespaces,
     /// Asks container runtimes, whose sockets may be in another user's folder.
     Runtimes,

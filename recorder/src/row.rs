@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto, kind::LossStage, wire::COMM_LEN};
 
-use crate::{container::Publication, interfaces::Interface, process::Process};
+use crate::{conntrack::Told, container::Publication, interfaces::Interface, process::Process};
 
 /// A row and its time.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub enum Body {
     Interface(Box<Interface>),
     /// A published port of a container.
     Publish(Box<Publication>),
+    /// A translated connection.
+    Translated(Box<Told>),
 }
 
 impl Body {
@@ -44,6 +46,13 @@ impl Body {
             Self::Lost(..) => Kind::Lost,
             Self::Interface(_) => Kind::Interface,
             Self::Publish(_) => Kind::Publish,
+            Self::Translated(told) => {
+                if told.ended {
+                    Kind::NatEnd
+                } else {
+                    Kind::Nat
+                }
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     check,
     cli::Cli,
     config::Config,
+    conntrack,
     container::{Directory, Pod, RuntimeSocket},
     host::Host,
     interfaces::{Inventory, Names, table},
@@ -87,16 +88,17 @@ fn run_check(json: bool, runtimes: Vec<RuntimeSocket>) -> anyhow::Result<Exit> {
     let directory = Directory::start(runtimes).context(NO_THREAD)?;
     let probes = load(&LoadOptions::default())?;
     let kernel = Host::this().kernel;
-    let hooks = probes.hooks();
+    let mut hooks = probes.hooks().to_vec();
+    hooks.push(conntrack::check());
     let runtimes = directory.runtimes(RUNTIMES_WAIT);
     let text = if json {
-        let report = check::report_json(&kernel, hooks, &runtimes);
+        let report = check::report_json(&kernel, &hooks, &runtimes);
         serde_json::to_string_pretty(&report).context("cannot write the report")? + "\n"
     } else {
-        check::report_table(&kernel, hooks, &runtimes)
+        check::report_table(&kernel, &hooks, &runtimes)
     };
     print(&text)?;
-    Ok(if check::is_enough(hooks) { Exit::Success } else { Exit::Error })
+    Ok(if check::is_enough(&hooks) { Exit::Success } else { Exit::Error })
 }
 
 fn list_interfaces(json: bool, runtimes: Vec<RuntimeSocket>) -> anyhow::Result<Exit> {

@@ -180,6 +180,7 @@ fn describe(stage: &str) -> &str {
         Some(LossStage::Ring) => "events in the ring (raise --ring-size)",
         Some(LossStage::Channel) => "events on the way to the file (a faster disk helps)",
         Some(LossStage::Sockets) => "entries of full socket tables",
+        Some(LossStage::Conntrack) => "times that translations could not be read in time",
         Some(LossStage::Capture) => "packets in the capture (a filter or --snaplen helps)",
         Some(LossStage::Disk) => "events or packets for want of disk space",
         _ => stage,

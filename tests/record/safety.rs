@@ -57,7 +57,7 @@ fn allowed(thread: &str) -> Option<&'static [u32]> {
         "ebpfrec" | "finish-part" | "packet-file" => Some(FILES),
         "event-file" => Some(&[CHOWN, DAC_OVERRIDE, FOWNER, SYS_NICE]),
         "events" => Some(&[DAC_READ_SEARCH, SYS_PTRACE, SYS_NICE, BPF]),
-        "sockets" | "snapshot" | "interfaces" => Some(NAMESPACES),
+        "sockets" | "snapshot" | "interfaces" | "conntrack" => Some(NAMESPACES),
         "containers" => Some(&[DAC_OVERRIDE]),
         "capture-0" => Some(&[]),
         _ => None,
@@ -127,9 +127,10 @@ fn check_threads(tasks: &Path) -> Result<Option<String>> {
         }
         seen.insert(name);
     }
-    let missing = ["ebpfrec", "events", "event-file", "packet-file", "sockets", "capture-0"]
-        .into_iter()
-        .find(|&name| !seen.contains(name));
+    let missing =
+        ["ebpfrec", "events", "event-file", "packet-file", "sockets", "conntrack", "capture-0"]
+            .into_iter()
+            .find(|&name| !seen.contains(name));
     Ok(missing.map(|name| format!("no thread called {name}")))
 }
 

@@ -25,6 +25,7 @@ use crate::{
     check,
     clock::{Sample, StepWatch, rfc3339},
     config::RecordConfig,
+    conntrack::{self, Conntrack},
     container::Directory,
     host::Host,
     interfaces::Watch,
@@ -105,6 +106,8 @@ impl Events {
         }
         // Without them the joiner knows less about whose address is whose, and says so.
         let interfaces = Watch::start(Arc::clone(&losses)).ok();
+        let (conntrack, refused) = Conntrack::start(Arc::clone(&losses))
+            .map_or_else(|error| (None, Some(error)), |conntrack| (Some(conntrack), None));
         let step_watch = StepWatch::new().context("cannot watch the clock; try again")?;
         let mut probes =
             load(&LoadOptions { ring_bytes: config.ring_bytes, forwarders: &config.forwarders })?;
@@ -114,7 +117,9 @@ impl Events {
             "this kernel does not take {}: run `ebpfrec check` to see why",
             missing.join(", ")
         );
-        for hook in probes.hooks().iter().filter(|hook| !hook.status.is_attached()) {
+        let mut hooks = probes.hooks().to_vec();
+        hooks.push(conntrack::hook(refused.as_ref()));
+        for hook in hooks.iter().filter(|hook| !hook.status.is_attached()) {
             if !config.quiet {
                 say(&format!("ebpfrec: not recorded here: {}\n", hook.loses));
             }
@@ -127,7 +132,7 @@ impl Events {
             host: host.name.clone(),
             boot_id: host.boot_id.clone(),
             start: rfc3339(started.wall_ns()),
-            hooks: check::hooks_json(probes.hooks()).to_string(),
+            hooks: check::hooks_json(&hooks).to_string(),
             recording: new_id(),
             ..FileMeta::default()
         };
@@ -143,6 +148,7 @@ impl Events {
             first,
             sockets.ok(),
             interfaces,
+            conntrack,
             directory,
             Arc::clone(&losses),
         );
@@ -319,6 +325,7 @@ impl Loop {
         }
         self.pipeline.apply(answers);
         self.pipeline.take_interfaces();
+        self.pipeline.take_translations();
         self.pipeline.take_publications();
         if !self.pipeline.is_looking()
             && let Some(ready) = self.ready.take()
@@ -406,7 +413,7 @@ impl Loop {
 
     fn end(mut self) -> Ended {
         self.niceness.heed(true);
-        self.pipeline.look_at_interfaces();
+        self.pipeline.look_a_last_time();
         self.read();
         let until = Instant::now() + LAST_WAIT;
         while self.pipeline.is_waiting() && Instant::now() < until {
@@ -414,6 +421,7 @@ impl Loop {
             self.read();
         }
         self.pipeline.take_interfaces();
+        self.pipeline.take_translations();
         self.sweep(true);
         // Detached: from here on nothing is added to the ring.
         drop(self.probes);

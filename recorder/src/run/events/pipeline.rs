@@ -23,6 +23,7 @@ use super::standing::Standing;
 use crate::{
     batch::Batcher,
     clock::{Pace, Sample, boot_ns},
+    conntrack::Conntrack,
     container::{Container, Directory, LookUp},
     decode::{Decoded, ProcessEvent, decode_process, decode_record},
     hold::{ANSWER_WAIT_NS, ERROR_WAIT_NS, Wait, Window},
@@ -64,6 +65,8 @@ pub(super) struct Pipeline {
     sockets: Option<Sockets>,
     /// `None` where the kernel does not tell of interfaces.
     interfaces: Option<Watch>,
+    /// `None` where the kernel does not tell what it translates.
+    conntrack: Option<Conntrack>,
     standing: Standing,
     pace: Pace,
     errors: VecDeque<(u64, FiveTuple, u32)>,
@@ -77,6 +80,7 @@ impl Pipeline {
         first: Sample,
         sockets: Option<Sockets>,
         interfaces: Option<Watch>,
+        conntrack: Option<Conntrack>,
         directory: Directory,
         losses: Arc<Losses>,
     ) -> Self {
@@ -93,6 +97,7 @@ impl Pipeline {
             directory,
             sockets,
             interfaces,
+            conntrack,
             standing: Standing::default(),
             pace: Pace::default(),
             errors: VecDeque::new(),
@@ -122,7 +127,7 @@ impl Pipeline {
     }
 
     /// Writes what a reader of the part that begins here must know from before: the clock and the
-    /// interfaces at once, the open sockets as soon as they have been listed.
+    /// interfaces at once, the open sockets and the translations as soon as they have been listed.
     pub(super) fn begin_part(&mut self) {
         // Not through the window: rows held there belong behind.
         let boot_ns = self.batcher.last_boot_ns();
@@ -135,6 +140,9 @@ impl Pipeline {
             self.batcher.push(&Row { boot_ns, body }, &mut self.processes);
         }
         self.list_again();
+        if let Some(conntrack) = &self.conntrack {
+            conntrack.tell_again();
+        }
     }
 
     /// Reports what changed of interfaces.
@@ -160,10 +168,21 @@ impl Pipeline {
         }
     }
 
-    /// Sees to it that interfaces as they are now are reported.
-    pub(super) fn look_at_interfaces(&self) {
+    /// Reports what connections were translated, and no longer are.
+    pub(super) fn take_translations(&mut self) {
+        for told in self.conntrack.iter().flat_map(Conntrack::told) {
+            let row = Row { boot_ns: told.boot_ns, body: Body::Translated(Box::new(told)) };
+            self.window.push(row, None);
+        }
+    }
+
+    /// Sees to it that interfaces and translations as they are now are reported.
+    pub(super) fn look_a_last_time(&self) {
         if let Some(watch) = &self.interfaces {
             watch.look_again();
+        }
+        if let Some(conntrack) = &self.conntrack {
+            conntrack.look_again();
         }
     }
 
@@ -394,6 +413,7 @@ impl Pipeline {
         self.listing
             || !self.directory.is_settled()
             || self.interfaces.as_ref().is_some_and(|watch| !watch.has_told_all())
+            || self.conntrack.as_ref().is_some_and(|conntrack| !conntrack.has_told_all())
     }
 
     /// Whether some row waits for something, or the recording as a whole does.
@@ -456,7 +476,7 @@ fn container_of<'a>(row: &'a Row, processes: &'a mut Processes) -> Option<&'a Co
         Body::Socket(row) => (row.owner.as_ref(), row.process.as_ref()),
         Body::Process(row) => (Some(&row.owner), row.process.as_ref()),
         Body::Interface(interface) => return interface.serves.as_ref()?.container.as_ref(),
-        Body::Publish(_) | Body::Clock(_) | Body::Lost(..) => return None,
+        Body::Publish(_) | Body::Translated(_) | Body::Clock(_) | Body::Lost(..) => return None,
     };
     match process.and_then(|process| process.membership.as_ref()) {
         Some(membership) => membership.container.as_ref(),
