@@ -19,6 +19,7 @@ mod recording;
 #[expect(dead_code, reason = "each suite uses a part of what they share")]
 mod rows;
 
+mod docker_proxy;
 mod join;
 mod scenarios;
 mod traffic;
@@ -29,5 +30,6 @@ fn main() -> ExitCode {
     if args.next().as_deref() == Some(program::PLAY) {
         return traffic::play(&args.collect::<Vec<_>>());
     }
-    live::run(&join::program("ebpfrec"), &[], scenarios::ALL)
+    let live = [scenarios::ALL, docker_proxy::ALL].concat();
+    live::run(&join::program("ebpfrec"), &[], &live)
 }
