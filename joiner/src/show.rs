@@ -161,6 +161,11 @@ impl Memory {
         };
         self.fill_process(&mut annotation.src.process);
         self.fill_process(&mut annotation.dst.process);
+        for side in [&mut annotation.src, &mut annotation.dst] {
+            if let Some(via) = &mut side.via {
+                self.fill_process(&mut via.process);
+            }
+        }
         let (src, dst) = (&annotation.src, &annotation.dst);
         let is_unnamed = src.outcome().is_err() && dst.outcome().is_err();
         if let Some(tuple) = tuple.filter(|_| is_unnamed && self.reasons.len() < MAX_REASONS) {

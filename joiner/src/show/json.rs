@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 use schema::Endpoint;
-use schema::annotation::{self, Process, Side};
+use schema::annotation::{self, Match, Process, Reason, Side};
 use serde_json::{Map, Value, json};
 
 use super::Shown;
@@ -26,6 +26,7 @@ pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> io::Result<()> {
         "dst": end(annotation.map(|a| &a.dst), tuple.map(|tuple| tuple.dst)),
         "event": annotation.and_then(|a| a.event).map(|event| event.as_str()),
         "latency_us": annotation.and_then(|a| a.latency_us),
+        "nat": annotation.and_then(|a| a.nat.as_deref()),
         "offset_us": annotation.and_then(|a| a.offset_us),
     });
     writeln!(out, "{object}")
@@ -39,12 +40,27 @@ fn end(side: Option<&Side<'_>>, endpoint: Option<Endpoint>) -> Value {
     }
     if let Some(side) = side {
         push_process(&side.process, &mut object);
-        match side.outcome() {
-            Ok(found) => object.insert("match".to_owned(), found.to_string().into()),
-            Err(reason) => object.insert("none".to_owned(), reason.as_str().into()),
-        };
+        push_outcome(side.outcome(), &mut object);
+        if let Some(via) = &side.via {
+            let mut behind = Map::new();
+            push_process(&via.process, &mut behind);
+            // A brief annotation says nothing of how the far process was found.
+            match (via.found, via.none) {
+                (_, Some(reason)) => push_outcome(Err(reason), &mut behind),
+                (Some(found), None) => push_outcome(Ok(found), &mut behind),
+                (None, None) => {}
+            }
+            object.insert("via".to_owned(), behind.into());
+        }
     }
     object.into()
+}
+
+fn push_outcome(outcome: Result<Match, Reason>, object: &mut Map<String, Value>) {
+    match outcome {
+        Ok(found) => object.insert("match".to_owned(), found.to_string().into()),
+        Err(reason) => object.insert("none".to_owned(), reason.as_str().into()),
+    };
 }
 
 fn push_process(process: &Process<'_>, object: &mut Map<String, Value>) {

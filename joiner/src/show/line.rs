@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 use schema::Endpoint;
-use schema::annotation::{Side, escape};
+use schema::annotation::{Process, Side, escape};
 
 use super::Shown;
 use crate::decode::Tcp;
@@ -84,11 +84,19 @@ fn push_end(side: Option<&Side<'_>>, endpoint: Option<Endpoint>, colour: bool, l
     line.extend(std::iter::repeat_n(' ', END_WIDTH.saturating_sub(width)));
 }
 
-/// `comm[pid]{container or pod}`
+/// `comm[pid]{container or pod}`, and behind a slash the same of the process behind a proxy.
 fn name(side: &Side<'_>) -> String {
-    let process = &side.process;
     let mut text = String::new();
-    escape::encode(process.comm.as_deref().unwrap_or("?"), &mut text);
+    push_name(&side.process, &mut text);
+    if let Some(via) = &side.via {
+        text.push('/');
+        push_name(&via.process, &mut text);
+    }
+    text
+}
+
+fn push_name(process: &Process<'_>, text: &mut String) {
+    escape::encode(process.comm.as_deref().unwrap_or("?"), text);
     if let Some(pid) = process.pid {
         let _ = write!(text, "[{pid}]");
     }
@@ -96,10 +104,9 @@ fn name(side: &Side<'_>) -> String {
     let short_id = || process.container_id.as_deref().and_then(|id| id.get(..12));
     if let Some(place) = place.or_else(short_id) {
         text.push('{');
-        escape::encode(place, &mut text);
+        escape::encode(place, text);
         text.push('}');
     }
-    text
 }
 
 fn outcome(side: &Side<'_>) -> String {
