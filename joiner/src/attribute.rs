@@ -15,8 +15,8 @@ use schema::{Endpoint, FiveTuple, FlowKey, Proto};
 
 use crate::decode::{Origin, Packet};
 use crate::events::{
-    ContainerId, ConversationId, HostId, IdentityId, LifeId, Listener, Publication, Recordings,
-    Tenant,
+    ContainerId, ConversationId, HostId, IdentityId, LifeId, Listener, NamespaceId, Publication,
+    Recordings, Tenant,
 };
 use crate::index::{Entry, Index, lanes};
 use crate::syn::{Syn, SynTable};
@@ -41,7 +41,7 @@ use self::publish::Publications;
 pub use self::seen::Seen;
 use self::settle::{End, LaneFit};
 pub use self::trace::{Step, Trace};
-use self::translate::Translations;
+use self::translate::{Translations, View};
 pub use self::verdict::{Holder, SideVerdict, Verdict, Via};
 
 /// How far beyond its rows a life reaches, nanoseconds.
@@ -243,7 +243,7 @@ impl Matcher {
         for hops in views.chunk_by(|a, b| a.hops == b.hops) {
             let found = hops.iter().map(|view| {
                 trace.step(|| Step::Tuple(view.tuple, view.hops));
-                self.lives_of(view.tuple, role, trace)
+                self.lives_of(view.tuple, role.behind(view), trace)
             });
             let fit = self.join(found.collect(), role);
             if !fit.is_nobody() {
@@ -256,7 +256,7 @@ impl Matcher {
         if is_translated {
             trace.step(|| Step::ListenersTranslated);
             for view in &views {
-                let fit = self.listening(proto, role.with(view.tuple), trace);
+                let fit = self.listening(proto, role.behind(view).with(view.tuple), trace);
                 if !fit.is_nobody() {
                     return (fit, true);
                 }
@@ -325,6 +325,7 @@ impl Matcher {
             places: &self.places,
             seen: role.seen,
             address: role.address,
+            translated: role.translated,
         }
     }
 
@@ -463,6 +464,8 @@ impl Matcher {
         let packet = Packet::of(tuple);
         let seen = Seen::at(time_ns);
         let role = Role::new(tuple.canonical(), &packet, &seen, false);
+        // An address of the host's own is so where the proxy is.
+        let role = Role { translated: this.namespace, ..role };
         let fit = self.lives_of(tuple, role, &mut ());
         let (fit, nat) = if fit.is_nobody() { self.elsewhere(role, &mut ()) } else { (fit, false) };
         match fit {
@@ -493,12 +496,14 @@ struct Role<'a> {
     sent: bool,
     /// The address at this end.
     address: Endpoint,
+    /// Where it was translated, if it was.
+    translated: Option<NamespaceId>,
 }
 
 impl<'a> Role<'a> {
     fn new((key, way): (FlowKey, Way), packet: &'a Packet, seen: &Seen<'a>, sent: bool) -> Self {
         let address = if sent { packet.tuple.src } else { packet.tuple.dst };
-        Self { key, way, packet, seen: *seen, sent, address }
+        Self { key, way, packet, seen: *seen, sent, address, translated: None }
     }
 
     /// This end, then the other one.
@@ -510,6 +515,11 @@ impl<'a> Role<'a> {
     /// This end.
     fn local(&self) -> Endpoint {
         self.ends().0
+    }
+
+    /// The same end, where the packet was translated.
+    fn behind(self, view: &View) -> Self {
+        Self { translated: view.namespace, ..self }
     }
 
     /// The same end, had the packet this tuple.

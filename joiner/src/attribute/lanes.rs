@@ -7,7 +7,7 @@ use schema::annotation::Rule;
 
 use super::seen::{Places, Seen};
 use super::verdict::Holder;
-use crate::events::{IdentityId, Recordings, Tenant};
+use crate::events::{IdentityId, NamespaceId, Recordings, Tenant};
 use crate::index::Lane;
 
 /// What fits an end, in one lane.
@@ -43,8 +43,10 @@ pub(super) struct Chooser<'a> {
     pub(super) recordings: &'a Recordings,
     pub(super) places: &'a Places,
     pub(super) seen: Seen<'a>,
-    /// The packet's address at this end, not the socket's.
+    /// The address at this end: the packet's, or what it was translated from.
     pub(super) address: Endpoint,
+    /// Where it was translated, if it was.
+    pub(super) translated: Option<NamespaceId>,
 }
 
 impl Chooser<'_> {
@@ -54,12 +56,10 @@ impl Chooser<'_> {
         let Some(namespace) = lane.namespace else { return true };
         let (address, time_ns) = (self.address, self.seen.time_ns);
         let places = &self.recordings.places;
-        let is_seen_elsewhere = || {
-            let here = self.places.namespace(self.recordings, &self.seen);
-            here.is_some_and(|here| here != namespace)
-        };
         if address.is_loopback() {
-            return !is_seen_elsewhere();
+            // Such an address means something where it was seen, or translated, and nowhere else.
+            let seen = || self.places.namespace(self.recordings, &self.seen);
+            return self.translated.or_else(seen).is_none_or(|here| here == namespace);
         }
         if places.has(namespace, address, time_ns) {
             return true;

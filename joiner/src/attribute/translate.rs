@@ -36,6 +36,8 @@ pub(super) struct View {
     pub(super) tuple: FiveTuple,
     /// Translations between.
     pub(super) hops: u32,
+    /// In which namespace the last of them was.
+    pub(super) namespace: Option<NamespaceId>,
 }
 
 /// A translation and from when to when it holds.
@@ -113,9 +115,9 @@ impl Translations {
 
     /// The other tuples of the packet with this one, nearest first. `None` of them is `tuple`.
     pub(super) fn views(&self, tuple: FiveTuple, time_ns: i64) -> Vec<View> {
-        let mut found = vec![View { tuple, hops: 0 }];
+        let mut found = vec![View { tuple, hops: 0, namespace: None }];
         let mut at = 0;
-        while let Some(&View { tuple, hops }) = found.get(at) {
+        while let Some(&View { tuple, hops, .. }) = found.get(at) {
             at += 1;
             if hops >= MAX_HOPS {
                 break;
@@ -124,7 +126,8 @@ impl Translations {
             for translation in self.holding(flow, time_ns) {
                 for other in equivalents(translation, tuple) {
                     if found.iter().all(|known| known.tuple != other) {
-                        found.push(View { tuple: other, hops: hops + 1 });
+                        let namespace = translation.namespace;
+                        found.push(View { tuple: other, hops: hops + 1, namespace });
                     }
                 }
             }
