@@ -23,6 +23,7 @@ mod recording;
 #[expect(dead_code, reason = "each suite uses a part of what they share")]
 mod rows;
 
+mod chain;
 mod host;
 mod node;
 mod packets;
@@ -37,5 +38,5 @@ fn main() -> ExitCode {
     {
         return node::play();
     }
-    live::run(&host::ebpfrec(), &[], paths::ALL)
+    live::run(&host::ebpfrec(), &[], &[paths::ALL, chain::ALL].concat())
 }
