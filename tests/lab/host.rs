@@ -142,14 +142,14 @@ impl Host {
         ensure!(finished.stderr.contains("lost     nothing"), "{}", finished.stderr);
         for capture in ["t.pcap", ANY] {
             let packets = crate::packets::join(&finished.path(""), capture, &[])?;
-            let tally = crate::packets::check(&packets, talks, capture != ANY)
+            let checked = crate::packets::check(&packets, talks, capture != ANY)
                 .with_context(|| capture.to_owned());
-            if tally.is_err() && std::env::var_os("LAB_KEEP").is_some() {
+            if checked.is_err() && std::env::var_os("LAB_KEEP").is_some() {
                 let kept = std::env::temp_dir().join("lab-kept");
                 Command::new("cp").arg("-r").arg(finished.path("")).arg(&kept).status()?;
                 eprintln!("kept in {}", kept.display());
             }
-            eprintln!("{capture}: {:?}", tally?);
+            checked?;
         }
         Ok(())
     }

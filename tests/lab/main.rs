@@ -1,6 +1,7 @@
 //! Containers for real: dockerd in a network of its own, every way that packets take to a published
 //! port and out of a container, captured on every interface. What is true is known from the programs
 //! at both ends: each says its own addresses, and the machine says their pids.
+//! With `LAB_KEEP` set, the files of a failed one stay in a temporary folder.
 //!
 //! The suite has its own `main`, because those programs are this same executable in another role.
 
