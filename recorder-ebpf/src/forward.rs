@@ -20,6 +20,7 @@ mod pipe;
 
 use aya_ebpf::{
     EbpfContext as _,
+    bindings::BPF_NOEXIST,
     btf_maps::{HashMap, LruHashMap},
     helpers::bpf_get_current_pid_tgid,
     macros::{btf_map, tracepoint},
@@ -39,7 +40,7 @@ const NAMES_MAX: usize = 64;
 /// Forwarders at a time, two for every published port; those beyond are not watched.
 const FORWARDERS_MAX: usize = 4096;
 /// Threads of forwarders of which the present call is remembered.
-const THREADS_MAX: usize = 4096;
+const THREADS_MAX: usize = 8192;
 /// Pairs of sockets remembered as told: 1.3 MiB. One that was pushed out is told again.
 const PAIRS_MAX: usize = 16_384;
 
@@ -47,7 +48,8 @@ const PAIRS_MAX: usize = 16_384;
 #[btf_map]
 static FORWARDER_NAMES: HashMap<[u8; COMM_LEN], u32, NAMES_MAX> = HashMap::new();
 
-/// Process ids; those that run already are filled in by the recorder.
+/// Process ids; those that run already are filled in by the recorder. The value counts the closed
+/// sockets of which the descriptor was not known.
 #[btf_map]
 static FORWARDERS: HashMap<u32, u32, FORWARDERS_MAX> = HashMap::new();
 
@@ -112,8 +114,13 @@ fn enter_splice(ctx: TracePointContext) -> u32 {
     let splice = ctx.as_ptr().cast::<Splice>();
     let (fd_in, fd_out) = (read!(splice, fd_in), read!(splice, fd_out));
     let call = Call { began_ns: boot_ns(), socket: 0, fd_in, fd_out };
-    // Fails only for want of memory, and then this call tells nothing.
-    let _ = SPLICES.insert(&pid_tgid, &call, 0);
+    if let Some(last) = SPLICES.get_ptr_mut(&pid_tgid) {
+        // SAFETY: a map value, which outlives the program run and is this thread's own.
+        unsafe { *last = call };
+    } else {
+        // Fails only for want of memory, and then this call tells nothing.
+        let _ = SPLICES.insert(&pid_tgid, &call, 0);
+    }
     0
 }
 
@@ -202,6 +209,12 @@ pub(crate) fn is_forwarder(pid: u32) -> bool {
     FORWARDERS.get_ptr(&pid).is_some()
 }
 
+/// Where a forwarder's closed sockets are counted of which the descriptor was not known.
+#[inline(always)]
+fn closed_by(pid: u32) -> Option<*mut u32> {
+    FORWARDERS.get_ptr_mut(&pid)
+}
+
 /// A process was made.
 #[inline(always)]
 pub(crate) fn note_fork(maker: u32, pid: u32) {
@@ -215,7 +228,8 @@ pub(crate) fn note_fork(maker: u32, pid: u32) {
 #[inline(always)]
 pub(crate) fn note_program(pid: u32, comm: &[u8; COMM_LEN]) {
     if FORWARDER_NAMES.get_ptr(comm).is_some() {
-        let _ = FORWARDERS.insert(&pid, &0, 0);
+        // An error says that it was one, or that there are too many.
+        let _ = FORWARDERS.insert(&pid, &0, u64::from(BPF_NOEXIST));
     } else {
         note_end(pid);
     }

@@ -25,21 +25,30 @@ type Pipes = Mutex<Vec<(PipeReader, PipeWriter)>>;
 
 /// Takes `burst` connections at a time, and only then makes theirs, each on a thread of its own,
 /// from the last to the first. Says of every one which two sockets, by cookie, belong together.
-/// Ends with its standard input.
+/// Of every other pair it keeps duplicates, so that those sockets stay open when their descriptors
+/// are long others'. Ends with its standard input.
 pub(crate) fn forward(back: &str, burst: usize) -> Result<()> {
     let back: SocketAddr = back.parse()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("listening {}", listener.local_addr()?);
     let pipes = Arc::new(Pipes::default());
+    let kept = Arc::new(Mutex::new(vec![]));
     thread::spawn(move || -> Result<()> {
         loop {
             let mut taken = vec![];
             for _ in 0..burst {
                 taken.push(listener.accept()?.0);
             }
-            for front in taken.into_iter().rev() {
-                let pipes = Arc::clone(&pipes);
-                thread::spawn(move || connect(&front, back, &pipes));
+            for (number, front) in taken.into_iter().enumerate().rev() {
+                let (pipes, kept) = (Arc::clone(&pipes), Arc::clone(&kept));
+                thread::spawn(move || -> Result<()> {
+                    let back = TcpStream::connect(back)?;
+                    if number % 2 == 1 {
+                        let both = [front.try_clone()?, back.try_clone()?];
+                        kept.lock().expect("no panic").push(both);
+                    }
+                    connect(&front, &back, &pipes)
+                });
             }
         }
     });
@@ -47,15 +56,14 @@ pub(crate) fn forward(back: &str, burst: usize) -> Result<()> {
     Ok(())
 }
 
-fn connect(front: &TcpStream, back: SocketAddr, pipes: &Pipes) -> Result<()> {
-    let back = TcpStream::connect(back)?;
-    for socket in [front, &back] {
+fn connect(front: &TcpStream, back: &TcpStream, pipes: &Pipes) -> Result<()> {
+    for socket in [front, back] {
         socket.set_read_timeout(Some(PATIENCE))?;
     }
-    println!("pair {} {}", socket_cookie(front)?, socket_cookie(&back)?);
+    println!("pair {} {}", socket_cookie(front)?, socket_cookie(back)?);
     thread::scope(|scope| {
-        let other_way = scope.spawn(|| pump(&back, front, pipes));
-        pump(front, &back, pipes)?;
+        let other_way = scope.spawn(|| pump(back, front, pipes));
+        pump(front, back, pipes)?;
         other_way.join().unwrap_or(Ok(()))
     })
 }

@@ -1,6 +1,7 @@
 //! What the descriptors of forwarders are of. A number is given out again as soon as its descriptor
 //! is closed, so what was learned of it holds only as long as the socket is open and the number has
-//! not been given to another one.
+//! not been given to another one. A process is taken to have one table of descriptors: threads with
+//! tables of their own (`unshare(CLONE_FILES)`) would be mixed up, and forwarders have none.
 
 use aya_ebpf::{
     btf_maps::LruHashMap,
@@ -12,7 +13,7 @@ use schema::wire::{
     DESCRIPTOR_PIPE, DESCRIPTOR_SOCKET, DESCRIPTOR_UNKNOWN, Descriptor, SEVERAL, descriptor_key,
 };
 
-use super::{is_forwarder, returned, tell};
+use super::{closed_by, is_forwarder, returned, tell};
 use crate::socket::boot_ns;
 
 /// Descriptors remembered, 3 MiB: a forwarded connection has six, two sockets and two pipes. With
@@ -38,7 +39,7 @@ fn new_descriptor(ctx: TracePointContext) -> u32 {
         return 0;
     }
     let new =
-        Descriptor { since_ns: boot_ns(), id: 0, source: 0, kind: DESCRIPTOR_UNKNOWN, reserved: 0 };
+        Descriptor { since_ns: boot_ns(), id: 0, source: 0, kind: DESCRIPTOR_UNKNOWN, closed: 0 };
     let _ = DESCRIPTORS.insert(&descriptor_key(pid, number as u32), &new, 0);
     0
 }
@@ -46,7 +47,7 @@ fn new_descriptor(ctx: TracePointContext) -> u32 {
 /// The descriptor `key` is of this pipe from now on.
 #[inline(always)]
 pub(super) fn set_pipe(key: u64, id: u64) {
-    let new = Descriptor { since_ns: boot_ns(), id, source: 0, kind: DESCRIPTOR_PIPE, reserved: 0 };
+    let new = Descriptor { since_ns: boot_ns(), id, source: 0, kind: DESCRIPTOR_PIPE, closed: 0 };
     let _ = DESCRIPTORS.insert(&key, &new, 0);
 }
 
@@ -61,7 +62,7 @@ pub(super) fn pipe(key: u64) -> Option<u64> {
 #[inline(always)]
 pub(super) fn learn(key: u64, socket: u64, began_ns: u64) {
     let mut learned =
-        Descriptor { since_ns: 0, id: socket, source: 0, kind: DESCRIPTOR_SOCKET, reserved: 0 };
+        Descriptor { since_ns: 0, id: socket, source: 0, kind: DESCRIPTOR_SOCKET, closed: 0 };
     let mut waiting = 0;
     if let Some(known) = get(key) {
         // Closed while the call went on, and another's now.
@@ -72,7 +73,7 @@ pub(super) fn learn(key: u64, socket: u64, began_ns: u64) {
             return;
         }
         learned.since_ns = known.since_ns;
-        if known.kind == DESCRIPTOR_UNKNOWN {
+        if known.kind == DESCRIPTOR_UNKNOWN && known.closed == closed(key) {
             waiting = known.source;
         }
     }
@@ -96,7 +97,7 @@ pub(super) fn note_moved(source: u64, key: u64, began_ns: u64) {
     }
     if known.kind == DESCRIPTOR_SOCKET && is_held(known.id, key) {
         tell(source, known.id);
-    } else if known.kind != DESCRIPTOR_UNKNOWN || known.source == 0 {
+    } else if known.kind != DESCRIPTOR_UNKNOWN || known.source == 0 || known.closed != closed(key) {
         wait_for(key, source, known.since_ns);
     } else if known.source != source {
         wait_for(key, SEVERAL, known.since_ns);
@@ -106,17 +107,29 @@ pub(super) fn note_moved(source: u64, key: u64, began_ns: u64) {
 /// Remembers that data of `source` went to a descriptor of which nothing else is known.
 #[inline(always)]
 fn wait_for(key: u64, source: u64, since_ns: u64) {
-    let waiting = Descriptor { since_ns, id: 0, source, kind: DESCRIPTOR_UNKNOWN, reserved: 0 };
+    let closed = closed(key);
+    let waiting = Descriptor { since_ns, id: 0, source, kind: DESCRIPTOR_UNKNOWN, closed };
     let _ = DESCRIPTORS.insert(&key, &waiting, 0);
 }
 
 /// The running process closed the last descriptor of a socket.
 #[inline(always)]
 pub(crate) fn released(cookie: u64) {
-    if is_forwarder((bpf_get_current_pid_tgid() >> 32) as u32) {
-        // An error says that it was not known.
-        let _ = HELD.remove(&cookie);
+    let Some(closed) = closed_by((bpf_get_current_pid_tgid() >> 32) as u32) else {
+        return;
+    };
+    if HELD.remove(&cookie).is_err() {
+        // SAFETY: one aligned word of a map value, which outlives the program run. If two threads
+        // count at once it changes all the same.
+        unsafe { closed.write_volatile(closed.read_volatile().wrapping_add(1)) };
     }
+}
+
+/// How many sockets the descriptor's process has closed whose descriptor was not known.
+#[inline(always)]
+fn closed(key: u64) -> u32 {
+    // SAFETY: as in `released`.
+    closed_by((key >> 32) as u32).map_or(0, |closed| unsafe { closed.read_volatile() })
 }
 
 #[inline(always)]

@@ -19,7 +19,7 @@ use super::{descriptor, is_forwarder, returned};
 use crate::owner::read;
 
 /// Threads that make a pipe at the same time.
-const CALLS_MAX: usize = 256;
+const CALLS_MAX: usize = 1024;
 /// Pipes of which the contents are remembered.
 const PIPES_MAX: usize = 8192;
 

@@ -107,8 +107,9 @@ impl Forwarders {
         let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let mut found = vec![];
         for pid in processes.filter(|&pid| is_one(pid)) {
-            // With no room for it, it is not watched.
-            if self.processes.insert(pid, 0, 0).is_err() {
+            // A refusal says that it is known, or that there is no room for it to be watched.
+            let refused = self.processes.insert(pid, 0, NEW_ONLY).is_err();
+            if refused && self.processes.get(&pid, 0).is_err() {
                 continue;
             }
             // It may have become another program before the programs knew it.
@@ -125,7 +126,7 @@ impl Forwarders {
         for (reading, writing) in pair_ends(ends) {
             let key = |number| descriptor_key(pid, number);
             let id = key(reading);
-            let end = Descriptor { since_ns: 0, id, source: 0, kind: DESCRIPTOR_PIPE, reserved: 0 };
+            let end = Descriptor { since_ns: 0, id, source: 0, kind: DESCRIPTOR_PIPE, closed: 0 };
             let empty = Contents { source: 0, bytes: 0 };
             // A refusal says that the programs know the number, and better.
             let _ = self.contents.insert(id, bytemuck::cast::<_, ContentsWords>(empty), NEW_ONLY);

@@ -5,7 +5,7 @@
 //! ```text
 //! Descriptor, 32 bytes        Contents, 16 bytes
 //!   0 since_ns  8 id            0 source  8 bytes
-//!  16 source   24 kind  28 reserved
+//!  16 source   24 kind  28 closed
 //! ```
 
 use bytemuck::{Pod, Zeroable};
@@ -36,8 +36,9 @@ pub struct Descriptor {
     pub source: u64,
     /// `DESCRIPTOR_*`.
     pub kind: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// With `source`: how many sockets the process had closed by then of which the descriptor was
+    /// not known, wrapping. Since this could have been one of them, `source` holds until the next.
+    pub closed: u32,
 }
 
 /// In the place of a socket's cookie: more than one.
