@@ -10,7 +10,7 @@ use schema::{FiveTuple, Proto};
 use crate::attribute::{Matcher, Seen, Verdict};
 use crate::chunk::{Captured, Chunk, Item};
 use crate::clock::CaptureClock;
-use crate::decode::{Origin, Packet, Tcp, Undecoded, decode, interface_index};
+use crate::decode::{Origin, Packet, Tcp, Undecoded, decode, decode_within, interface_index};
 use crate::fragment::Fragments;
 use crate::summary::Counts;
 
@@ -69,15 +69,32 @@ impl Examiner {
     }
 
     fn decide(&self, captured: Captured<'_>, boot_id: Option<&str>, position: u64) -> Examined {
-        match self.understand(captured, boot_id, position) {
-            (Ok(packet), seen) => Examined {
-                verdict: self.matcher.attribute(&packet, &seen),
-                flow: Some(fingerprint(packet.direction())),
-                tuple: Some(packet.direction()),
-                time_ns: seen.time_ns,
-            },
-            (Err(undecoded), seen) => unnamed(undecoded.into(), seen.time_ns),
+        let (packet, seen) = self.understand(captured, boot_id, position);
+        let packet = match packet {
+            Ok(packet) => packet,
+            Err(undecoded) => return unnamed(undecoded.into(), seen.time_ns),
+        };
+        let innermost = self.settle(&packet, &seen);
+        if packet.around == 0 || innermost.verdict.is_named() {
+            return innermost;
         }
+        // Whoever keeps the tunnel sent it, where nobody knows whose packet is in it.
+        let outwards = (0..packet.around).rev();
+        let outer =
+            outwards.filter_map(|around| decode_within(captured.link, captured.data, around).ok());
+        let mut settled = outer.map(|packet| self.settle(&packet, &seen));
+        settled.find(|outer| outer.verdict.is_named()).unwrap_or(innermost)
+    }
+
+    fn settle(&self, packet: &Packet, seen: &Seen<'_>) -> Examined {
+        let tuple = packet.direction();
+        // Recordings have no sockets of other protocols.
+        let verdict = match tuple.proto {
+            Proto::TCP | Proto::UDP => self.matcher.attribute(packet, seen),
+            _ => Verdict::none(Reason::NoTransport),
+        };
+        let flow = Some(fingerprint(tuple));
+        Examined { verdict, flow, tuple: Some(tuple), time_ns: seen.time_ns }
     }
 
     /// What the packet is, and when and where it was seen.
@@ -92,7 +109,9 @@ impl Examiner {
         let index = interface_index(link, data);
         let packet = decode(link, data).or_else(|undecoded| match undecoded {
             Undecoded::Fragment(key) => {
-                let tuple = self.fragments.tuple(&key, time_ns).ok_or(undecoded)?;
+                let Some(tuple) = self.fragments.tuple(&key, time_ns) else {
+                    return decode_within(link, data, 0);
+                };
                 let tcp = (tuple.proto == Proto::TCP).then_some(Tcp { flags: 0, seq: 0, ack: 0 });
                 Ok(Packet { tcp, origin: Origin::Fragment, ..Packet::of(tuple) })
             }

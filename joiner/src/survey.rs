@@ -10,7 +10,7 @@ use schema::FiveTuple;
 use crate::attribute::KnownFlows;
 use crate::chunk::{Captured, Chunk, Framing};
 use crate::clock::Jump;
-use crate::decode::{FragmentKey, decode};
+use crate::decode::{FragmentKey, Packet, decode, decode_within};
 use crate::syn::Syn;
 
 /// Jumps back that are kept: a capture of many interfaces may jump with every packet.
@@ -71,6 +71,13 @@ impl Survey {
         };
     }
 
+    fn note_first(&mut self, packet: &Packet, time_ns: i64, position: u64) {
+        let Some(id) = packet.first_of else { return };
+        let FiveTuple { proto, src, dst } = packet.tuple;
+        let key = FragmentKey { src: src.mapped(), dst: dst.mapped(), proto, id };
+        self.fragments.push((First { key, time_ns, tuple: packet.tuple }, position));
+    }
+
     fn jump(&mut self, jump: Jump) {
         if jump.from_ns - jump.to_ns >= LEAST_JUMP_NS && self.jumps.len() < MAX_JUMPS {
             self.jumps.push(jump);
@@ -101,10 +108,11 @@ pub fn survey(chunk: &Chunk, known: &KnownFlows) -> Survey {
             }
         }
         let Ok(packet) = decode(link, data) else { continue };
-        if let Some(id) = packet.first_of {
-            let FiveTuple { proto, src, dst } = packet.tuple;
-            let key = FragmentKey { src: src.mapped(), dst: dst.mapped(), proto, id };
-            survey.fragments.push((First { key, time_ns, tuple: packet.tuple }, position));
+        survey.note_first(&packet, time_ns, position);
+        if packet.around > 0
+            && let Ok(outer) = decode_within(link, data, 0)
+        {
+            survey.note_first(&outer, time_ns, position);
         }
         let Some(tcp) = packet.tcp else { continue };
         if (tcp.is_syn() || tcp.is_syn_ack()) && known.contains(packet.tuple) {

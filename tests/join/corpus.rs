@@ -8,7 +8,7 @@ use crate::blocks::{read, read_legacy, stripped};
 use crate::scene::scene;
 use crate::tools::{corpus, ebpfjoin, tshark};
 
-fn captures() -> Vec<PathBuf> {
+pub(crate) fn captures() -> Vec<PathBuf> {
     let Some(folder) = corpus() else {
         eprintln!("no conformance test: the captures of others are not beside the project");
         return vec![];
@@ -34,7 +34,7 @@ fn enriched(capture: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// The second record of this one is damaged, by which tshark takes it for another kind of pcap.
-fn is_misread_by_tshark(capture: &Path) -> bool {
+pub(crate) fn is_misread_by_tshark(capture: &Path) -> bool {
     capture.to_string_lossy().ends_with("bug-6875-01~fuzz.pcap")
 }
 
@@ -79,102 +79,5 @@ fn tshark_reads_the_same_packets() {
         let Some(before) = tshark(&capture, &fields) else { return };
         let after = tshark(&path, &fields).expect("tshark ran before");
         assert_eq!(before, after, "{}", capture.display());
-    }
-}
-
-/// Whether TCP or UDP stands in the outermost IP packet, on a link that is looked into.
-fn has_plain_ports(protocols: &str) -> bool {
-    const LINKS: [&str; 8] =
-        ["eth", "ethertype", "vlan", "ieee8021ad", "sll", "raw", "null", "loop"];
-    let mut layers = protocols.split(':').skip_while(|layer| LINKS.contains(layer));
-    // Extension headers are layers of their own.
-    matches!(layers.next(), Some("ip" | "ipv6"))
-        && layers
-            .find(|layer| !layer.starts_with("ipv6."))
-            .is_some_and(|layer| ["tcp", "udp"].contains(&layer))
-}
-
-/// The tuples that tshark sees, outermost first, against ours.
-#[test]
-fn tuples_are_those_of_tshark() {
-    use joiner::chunk::{Item, Scanner};
-    use joiner::decode::decode;
-    use joiner::input::Pool;
-
-    let fields = [
-        "ip.src",
-        "ip.dst",
-        "ipv6.src",
-        "ipv6.dst",
-        "tcp.srcport",
-        "tcp.dstport",
-        "udp.srcport",
-        "udp.dstport",
-        "frame.protocols",
-    ];
-    let (mut compared, mut plain) = (0, 0);
-    for capture in captures() {
-        let file = fs::File::open(&capture).expect("capture");
-        let Ok(mut scanner) = Scanner::new(file, Pool::default()) else { continue };
-        if is_misread_by_tshark(&capture) {
-            continue;
-        }
-        let Some(rows) = tshark(&capture, &fields) else { return };
-        let mut rows = rows.into_iter();
-        while let Some(chunk) = scanner.next_chunk().expect("read") {
-            for item in chunk.items() {
-                let decoded = match item {
-                    Item::Block(packet, interface) => decode(interface.link, packet.data()),
-                    Item::Record(record, link) => decode(link, record.data),
-                    Item::Simple(_) | Item::Malformed(_) => {
-                        rows.next();
-                        continue;
-                    }
-                    Item::Other(_) => continue,
-                };
-                let Some(row) = rows.next() else { break };
-                let packet = match decoded {
-                    Ok(packet) => packet,
-                    Err(why) => {
-                        let protocols = &row[8];
-                        assert!(
-                            !has_plain_ports(protocols),
-                            "{}: {why:?}: {protocols}",
-                            capture.display()
-                        );
-                        continue;
-                    }
-                };
-                plain += usize::from(has_plain_ports(&row[8]));
-                let tuple = packet.tuple;
-                // tshark has a value per layer; ours is the outermost, but of the packet that an ICMP
-                // error quotes.
-                let skipped =
-                    usize::from(matches!(packet.origin, joiner::decode::Origin::Error { .. }));
-                let layer = |at: usize, layer: usize| {
-                    row[at].split(';').nth(layer).unwrap_or_default().to_owned()
-                };
-                let first = |at: usize| layer(at, 0);
-                let address = |at: usize| layer(at, skipped);
-                let is_v4 = tuple.src.is_v4();
-                let (src, dst) =
-                    if is_v4 { (address(0), address(1)) } else { (address(2), address(3)) };
-                let place = format!("{}: {row:?}", capture.display());
-                assert_eq!(src, tuple.src.ip().to_string(), "{place}");
-                assert_eq!(dst, tuple.dst.ip().to_string(), "{place}");
-                let ports = if tuple.proto == schema::Proto::TCP { 4 } else { 6 };
-                // Where tshark follows something else than the transport's own ports it has none
-                // (a datagram it takes for malformed).
-                if !first(ports).is_empty() {
-                    assert_eq!(first(ports), tuple.src.port().to_string(), "{place}");
-                    assert_eq!(first(ports + 1), tuple.dst.port().to_string(), "{place}");
-                    compared += 1;
-                }
-            }
-        }
-    }
-    if corpus().is_some() {
-        assert!(compared > 900, "only {compared} tuples were compared");
-        assert!(plain > 900, "tshark's layers of only {plain} packets were understood");
     }
 }

@@ -11,3 +11,4 @@ mod legacy;
 mod parts;
 mod scene;
 mod tools;
+mod tuples;

@@ -36,6 +36,7 @@ pub(super) fn parse(datagram: &Datagram<'_>) -> Result<Packet, Undecoded> {
         tcp,
         origin: Origin::Error { reporter: Endpoint::v6(datagram.src, 0) },
         first_of: None,
+        around: 0,
     })
 }
 

@@ -44,6 +44,8 @@ const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 const MOBILITY: u8 = 135;
+const HOST_IDENTITY: u8 = 139;
+const SHIM6: u8 = 140;
 
 #[inline]
 pub(super) fn parse(bytes: &[u8]) -> Result<Datagram<'_>, Undecoded> {
@@ -78,7 +80,12 @@ fn parse_v4(bytes: &[u8]) -> Result<Datagram<'_>, Undecoded> {
     }
     let first_of = (fragment & MORE_FRAGMENTS != 0).then_some(id);
     let payload = bytes.get(length..end).ok_or(Undecoded::Truncated)?;
-    Ok(Datagram { proto, src, dst, payload, first_of })
+    let mut datagram = Datagram { proto, src, dst, payload, first_of };
+    // The one extension that IPv4 has, too.
+    if proto.0 == AUTHENTICATION {
+        skip_extensions(&mut datagram)?;
+    }
+    Ok(datagram)
 }
 
 #[inline]
@@ -105,7 +112,9 @@ fn skip_extensions(datagram: &mut Datagram<'_>) -> Result<(), Undecoded> {
     for _ in 0..=MAX_EXTENSIONS {
         let next = datagram.proto.0;
         let length = match next {
-            HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY => |unit: usize| (unit + 1) * 8,
+            HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY | HOST_IDENTITY | SHIM6 => {
+                |unit: usize| (unit + 1) * 8
+            }
             AUTHENTICATION => |unit: usize| (unit + 2) * 4,
             FRAGMENT => |_| 8,
             _ => return Ok(()),

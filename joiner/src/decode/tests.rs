@@ -84,7 +84,7 @@ fn every_link_type_leads_to_the_same_tuple() {
 fn what_is_not_ip_or_has_no_ports_says_so() {
     let ip = v4(6, 0, &tcp());
     assert_eq!(shown(1, &ethernet(&[], 0x0806, &[0; 28])), "NotIp");
-    assert_eq!(shown(105, &ip), "NotIp");
+    assert_eq!(shown(147, &ip), "NotIp");
     assert_eq!(shown(0, &[7, 0, 0, 0, 1]), "NotIp");
     assert_eq!(shown(101, &v4(1, 0, &[8; 8])), "NoTransport");
     assert_eq!(shown(101, &v4(17, 0x0001, &udp())), "Fragment of 0");
@@ -158,12 +158,130 @@ fn a_cut_packet_keeps_what_was_captured() {
     }
 }
 
+#[test]
+fn rarer_links_lead_to_the_same_tuple() {
+    let ip = v4(6, 0, &tcp());
+    let with = |header: &[u8]| [header, &ip].concat();
+    let snap = [0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
+    // 802.3, with its length in place of a type.
+    assert_eq!(shown(1, &ethernet(&[], 48, &with(&snap))), V4);
+    assert_eq!(shown(1, &ethernet(&[], 48, &with(&[0x42, 0x42, 3, 0, 0, 0, 8, 0]))), "NotIp");
+    let mpls = with(&[0, 1, 0, 64, 0, 2, 1, 64]);
+    assert_eq!(shown(1, &ethernet(&[0x8100], 0x8847, &mpls)), V4);
+    let pseudowire = [&[0, 2, 1, 64, 0, 0, 0, 0][..], &ethernet(&[], 0x0800, &ip)].concat();
+    assert_eq!(shown(1, &ethernet(&[], 0x8847, &pseudowire)), V4);
+    assert_eq!(shown(1, &ethernet(&[], 0x8847, &[0; 200])), "Malformed");
+    let pppoe = with(&[0x11, 0, 0, 9, 0, 42, 0, 0x21]);
+    assert_eq!(shown(1, &ethernet(&[], 0x8864, &pppoe)), V4);
+    assert_eq!(shown(51, &pppoe), V4);
+    for frame in [&[0xff, 3, 0, 0x21][..], &[0, 0x21], &[0x21]] {
+        assert_eq!(shown(9, &with(frame)), V4);
+        assert_eq!(shown(204, &with(&[&[1], frame].concat())), V4);
+    }
+    assert_eq!(shown(166, &with(&[1, 3, 0, 0x21])), V4);
+    assert_eq!(shown(104, &with(&[0x0f, 0, 8, 0])), V4);
+    // 802.11: a data frame; the same with QoS, with four addresses, and behind radiotap.
+    let wifi = |kind: u8, flags: u8, more: usize| {
+        [&[kind, flags][..], &vec![0; 22 + more], &snap, &ip].concat()
+    };
+    assert_eq!(shown(105, &wifi(0x08, 1, 0)), V4);
+    assert_eq!(shown(105, &wifi(0x88, 1, 2)), V4);
+    assert_eq!(shown(105, &wifi(0x88, 3, 8)), V4);
+    assert_eq!(shown(105, &wifi(0x08, 0x41, 0)), "NotIp", "encrypted");
+    assert_eq!(shown(105, &wifi(0x48, 1, 0)), "NotIp", "without data");
+    assert_eq!(shown(127, &[&[0, 0, 10, 0, 0, 0, 0, 0, 0, 0][..], &wifi(0x08, 1, 0)].concat()), V4);
+    let length = u16::try_from(4 + ip.len()).expect("short");
+    let head = |bytes: fn(u16) -> [u8; 2]| {
+        [&[2, 0, 0, 0][..], &bytes(5), &bytes(1), &[7, 0, 0, 0], &bytes(length), &bytes(9)].concat()
+    };
+    assert_eq!(shown(239, &with(&head(u16::to_le_bytes))), V4);
+    assert_eq!(shown(239, &with(&head(u16::to_be_bytes))), V4);
+}
+
+/// A datagram from 10.0.0.1:4660 to 10.0.0.2, `port`.
+fn to(port: u16, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(8 + payload.len()).expect("short");
+    let [high, low] = port.to_be_bytes();
+    let [l0, l1] = length.to_be_bytes();
+    v4(17, 0, &[&[0x12, 0x34, high, low, l0, l1, 0, 0][..], payload].concat())
+}
+
+#[test]
+fn the_innermost_packet_of_a_tunnel_counts() {
+    let ip = v4(6, 0, &tcp());
+    let frame = ethernet(&[0x8100], 0x0800, &ip);
+    let with = |header: &[u8], inner: &[u8]| [header, inner].concat();
+    let gre = |header: &[u8], inner: &[u8]| shown(101, &v4(47, 0, &with(header, inner)));
+    assert_eq!(shown(101, &v4(4, 0, &ip)), V4);
+    assert_eq!(shown(101, &v6(4, &v4(4, 0, &ip))), V4);
+    assert!(shown(101, &v4(41, 0, &v6(17, &udp()))).starts_with("udp [fdfd"));
+    assert_eq!(shown(101, &v4(137, 0, &with(&[0, 2, 1, 64], &ip))), V4);
+    assert_eq!(gre(&[0, 0, 8, 0], &ip), V4);
+    let all = [0xb0, 0, 0x65, 0x58, 1, 1, 0, 0, 2, 2, 2, 2, 3, 3, 3, 3];
+    assert_eq!(gre(&all, &frame), V4);
+    assert_eq!(gre(&[0, 0, 0x88, 0xbe], &frame), V4, "ERSPAN I");
+    let erspan = [0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(gre(&erspan, &frame), V4, "ERSPAN II");
+    let pptp = [0x30, 0x81, 0x88, 0x0b, 0, 42, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0xff, 3, 0, 0x21];
+    assert_eq!(gre(&pptp, &ip), V4);
+    assert_eq!(gre(&[0, 2, 8, 0], &ip), "NotIp", "of no known version");
+    assert_eq!(shown(101, &to(4789, &with(&[8, 0, 0, 0, 0, 0, 7, 0], &frame))), V4);
+    assert_eq!(
+        shown(101, &to(6081, &with(&[1, 0, 0x65, 0x58, 0, 0, 7, 0, 9, 9, 9, 9], &frame))),
+        V4
+    );
+    assert_eq!(shown(101, &to(2152, &with(&[0x30, 0xff, 0, 40, 0, 0, 0, 1], &ip))), V4);
+    let extended = [0x34, 0xff, 0, 40, 0, 0, 0, 1, 0, 0, 0, 0x85, 1, 0, 0, 0];
+    assert_eq!(shown(101, &to(2152, &with(&extended, &ip))), V4);
+}
+
+#[test]
+fn what_is_around_a_packet_is_known_as_well() {
+    let vxlan = |inner: &[u8]| to(4789, &[&[8, 0, 0, 0, 0, 0, 7, 0], inner].concat());
+    let inner = ethernet(&[], 0x0800, &v4(6, 0, &tcp()));
+    let twice = vxlan(&ethernet(&[], 0x0800, &vxlan(&inner)));
+    let at = |around| {
+        decode_within(LinkType(101), &twice, around).map(|p| (p.tuple.dst.port(), p.around))
+    };
+    assert_eq!([0, 1, 2, 3].map(at), [Ok((4789, 0)), Ok((4789, 1)), Ok((80, 2)), Ok((80, 2))]);
+    // Something else than a tunnel on its port, or a packet without ports in it.
+    let tunnel = "udp 10.0.0.1:4660 > 10.0.0.2:4789";
+    assert_eq!(shown(101, &to(4789, b"anything else")), tunnel);
+    assert_eq!(shown(101, &vxlan(&ethernet(&[], 0x0806, &[0; 28]))), tunnel);
+    assert_eq!(shown(101, &vxlan(&inner[..20])), tunnel);
+    // A fragment's ports are in the first one, wherever that is.
+    let later = ethernet(&[], 0x0800, &v4(17, 1, &udp()));
+    assert_eq!(shown(101, &vxlan(&later)), "Fragment of 0");
+    let deep = (0..40).fold(v4(6, 0, &tcp()), |inner, _| v4(4, 0, &inner));
+    assert_eq!(shown(101, &deep), "Malformed");
+}
+
+#[test]
+fn other_transports_have_ports() {
+    assert_eq!(shown(101, &v4(132, 0, &udp())), "sctp 10.0.0.1:4660 > 10.0.0.2:53");
+    assert!(shown(101, &v4(136, 0, &udp())).ends_with("10.0.0.1:4660 > 10.0.0.2:53"));
+    let authenticated = [&[6, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1][..], &tcp()].concat();
+    assert_eq!(shown(101, &v4(51, 0, &authenticated)), V4);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_decoded_or_refused(
-        link in prop::sample::select(vec![0_u16, 1, 12, 14, 101, 108, 113, 228, 229, 276, 127]),
-        bytes in prop::collection::vec(any::<u8>(), 0..120),
+        link in prop::sample::select(vec![
+            0_u16, 1, 9, 12, 14, 51, 101, 104, 105, 108, 113, 127, 166, 204, 228, 229, 239, 276,
+        ]),
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let _ = decode(LinkType(link), &bytes);
+    }
+
+    #[test]
+    fn any_bytes_in_a_tunnel_are_decoded_or_refused(
+        proto in prop::sample::select(vec![4_u8, 41, 47, 51, 137]),
+        port in prop::sample::select(vec![4789_u16, 6081, 2152]),
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let _ = decode(LinkType(101), &v4(proto, 0, &bytes));
+        let _ = decode(LinkType(101), &to(port, &bytes));
     }
 }

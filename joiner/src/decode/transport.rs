@@ -1,4 +1,5 @@
-//! TCP (RFC 9293) and UDP (RFC 768): ports, and for TCP flags and numbers.
+//! TCP (RFC 9293), UDP (RFC 768), UDP-Lite (RFC 3828) and SCTP (RFC 9260): ports, and for TCP flags
+//! and numbers.
 //!
 //! ```text
 //! 0 source port   2 destination port   | TCP: 4 sequence   8 acknowledgement   13 flags
@@ -7,6 +8,8 @@
 use schema::Proto;
 
 use super::{Tcp, Undecoded};
+
+const UDP_LITE: Proto = Proto(136);
 
 /// The ports of a segment or datagram.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +21,7 @@ pub(super) struct Ports {
 
 #[inline]
 pub(super) fn parse(proto: Proto, bytes: &[u8]) -> Result<Ports, Undecoded> {
-    if proto != Proto::TCP && proto != Proto::UDP {
+    if !matches!(proto, Proto::TCP | Proto::UDP | UDP_LITE | Proto::SCTP) {
         return Err(Undecoded::NoTransport);
     }
     let &[s0, s1, d0, d1, ref rest @ ..] = bytes else { return Err(Undecoded::Truncated) };

@@ -1,0 +1,20 @@
+//! BSD loopback (`LINKTYPE_NULL`, `LINKTYPE_LOOP`): an address family, then the packet.
+
+use crate::decode::Undecoded;
+
+/// `AF_INET`, everywhere.
+const AF_INET: u32 = 2;
+/// `AF_INET6` of Linux, FreeBSD, macOS, and NetBSD/OpenBSD.
+const AF_INET6: [u32; 4] = [10, 28, 30, 24];
+
+/// NULL has the family in the byte order of the machine that captured, LOOP in network order: the
+/// families are small numbers, so either order tells itself apart.
+pub(super) fn payload(bytes: &[u8]) -> Result<&[u8], Undecoded> {
+    let (family, packet) = bytes.split_first_chunk().ok_or(Undecoded::Truncated)?;
+    let is_ip = |family: u32| family == AF_INET || AF_INET6.contains(&family);
+    if is_ip(u32::from_le_bytes(*family)) || is_ip(u32::from_be_bytes(*family)) {
+        Ok(packet)
+    } else {
+        Err(Undecoded::NotIp)
+    }
+}
