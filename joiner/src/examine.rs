@@ -79,11 +79,8 @@ impl Examiner {
             return innermost;
         }
         // Whoever keeps the tunnel sent it, where nobody knows whose packet is in it.
-        let outwards = (0..packet.around).rev();
-        let outer =
-            outwards.filter_map(|around| decode_within(captured.link, captured.data, around).ok());
-        let mut settled = outer.map(|packet| self.settle(&packet, &seen));
-        settled.find(|outer| outer.verdict.is_named()).unwrap_or(innermost)
+        let mut outer = around(captured, &packet).map(|packet| self.settle(&packet, &seen));
+        outer.find(|outer| outer.verdict.is_named()).unwrap_or(innermost)
     }
 
     fn settle(&self, packet: &Packet, seen: &Seen<'_>) -> Examined {
@@ -119,6 +116,12 @@ impl Examiner {
         });
         (packet, Seen { time_ns, interface, index, boot_id })
     }
+}
+
+/// The packets that `packet` is in, from the innermost outwards.
+pub fn around<'a>(captured: Captured<'a>, packet: &Packet) -> impl Iterator<Item = Packet> + 'a {
+    let outwards = (0..packet.around).rev();
+    outwards.filter_map(move |around| decode_within(captured.link, captured.data, around).ok())
 }
 
 fn unnamed(reason: Reason, time_ns: i64) -> Examined {

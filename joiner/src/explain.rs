@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use schema::annotation::escape;
 
-use crate::attribute::{Holder, SideVerdict, Step, Via};
+use crate::attribute::{Holder, Seen, SideVerdict, Step, Via};
 use crate::chunk::{Captured, Scanner};
 use crate::config::Explain;
-use crate::decode::Undecoded;
+use crate::decode::{Packet, Undecoded};
 use crate::events::{EventFiles, HostId, IdentityId, NamespaceId, Recordings};
-use crate::examine::Examiner;
+use crate::examine::{Examiner, around};
 use crate::index::Lane;
 use crate::input::Pool;
 use crate::pipeline::Pipeline;
@@ -84,16 +84,31 @@ impl<W: Write> Story<'_, W> {
             let moved = seen.time_ns.saturating_sub(wall_ns);
             writeln!(self.out, "  the clock was set: its time is moved by {} us", moved / 1000)?;
         }
+        let mut is_named = self.ends(&packet, &seen)?;
+        for outer in around(captured, &packet) {
+            if is_named {
+                break;
+            }
+            writeln!(self.out, "the packet it is in: {}", outer.direction())?;
+            is_named = self.ends(&outer, &seen)?;
+        }
+        Ok(())
+    }
+
+    /// Tells of both ends, and whether either has a name.
+    fn ends(&mut self, packet: &Packet, seen: &Seen<'_>) -> io::Result<bool> {
+        let mut is_named = false;
         for (is_source, name) in [(true, "source"), (false, "destination")] {
             let mut steps: Vec<Step> = vec![];
-            let verdict = self.examiner.matcher.explain(&packet, &seen, is_source, &mut steps);
+            let verdict = self.examiner.matcher.explain(packet, seen, is_source, &mut steps);
             writeln!(self.out, "{name}")?;
             for step in steps {
                 self.step(step, seen.time_ns)?;
             }
+            is_named |= verdict.is_named();
             self.verdict(verdict)?;
         }
-        Ok(())
+        Ok(is_named)
     }
 
     fn step(&mut self, step: Step, time_ns: i64) -> io::Result<()> {

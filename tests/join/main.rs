@@ -11,4 +11,5 @@ mod legacy;
 mod parts;
 mod scene;
 mod tools;
+mod tunnels;
 mod tuples;

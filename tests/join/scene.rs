@@ -139,7 +139,8 @@ fn tcp(src: u16, dst: u16, flags: u8, seq: u32, ack: u32, data: &[u8]) -> Vec<u8
     segment
 }
 
-fn ip(proto: u8, src: ([u8; 4], u16), dst: ([u8; 4], u16), payload: &[u8]) -> Vec<u8> {
+/// An IPv4 packet.
+pub(crate) fn ip(proto: u8, src: ([u8; 4], u16), dst: ([u8; 4], u16), payload: &[u8]) -> Vec<u8> {
     let total = u16::try_from(20 + payload.len()).expect("short");
     let mut packet = vec![0x45, 0];
     packet.extend(total.to_be_bytes());
@@ -152,6 +153,15 @@ fn ip(proto: u8, src: ([u8; 4], u16), dst: ([u8; 4], u16), payload: &[u8]) -> Ve
 
 /// A pcapng file of raw IP packets in either byte order, each with `options`; nanoseconds.
 pub(crate) fn pcapng(big: bool, options: &[super::blocks::Opt]) -> Vec<u8> {
+    pcapng_of(&datagrams(), big, options)
+}
+
+/// The same of these packets.
+pub(crate) fn pcapng_of(
+    datagrams: &[Vec<u8>],
+    big: bool,
+    options: &[super::blocks::Opt],
+) -> Vec<u8> {
     let order = Order { big };
     let mut file = order.block(0x0a0d_0d0a, &{
         let mut body = order.u32(0x1a2b_3c4d);
@@ -165,7 +175,7 @@ pub(crate) fn pcapng(big: bool, options: &[super::blocks::Opt]) -> Vec<u8> {
     interface.extend(order.u32(0));
     interface.extend(order.options(&[(2, b"eth0".to_vec()), (9, vec![9])]));
     file.extend(order.block(1, &interface));
-    for (n, data) in datagrams().iter().enumerate() {
+    for (n, data) in datagrams.iter().enumerate() {
         file.extend(order.packet(packet_ns(n), data, options));
         // An unknown block between packets, to be kept.
         file.extend(order.block(0x0bad, &order.u32(u32::try_from(n).expect("few"))));
