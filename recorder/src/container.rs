@@ -3,9 +3,11 @@
 //! own asks ([`Directory`]). A runtime that is dead, slow or lies costs the names, nothing else.
 
 mod cgroup;
+mod cri;
 mod details;
 mod directory;
 mod docker;
+mod grpc;
 mod http;
 mod sockets;
 mod table;

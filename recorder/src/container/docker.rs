@@ -9,14 +9,14 @@ use std::collections::HashSet;
 use hyper::StatusCode;
 use serde::de::DeserializeOwned;
 
-use self::reply::{Event, Happened, Inspected, Listed, Version};
+use self::reply::{Event, Happened, Inspected, List, Version};
 use super::{
     http::{Client, Failure, within},
     worker::Link,
 };
 
 /// Bytes of a list at most. A container takes some two KiB in it.
-const MAX_LIST: usize = 16 << 20;
+const MAX_LIST: usize = 4 << 20;
 /// Bytes of what is told of one container; its environment makes up most of it.
 const MAX_INSPECT: usize = 2 << 20;
 /// The events of interest: `{"type":["container"]}`, for the URL.
@@ -28,7 +28,7 @@ pub(super) async fn serve(link: &mut Link) -> Result<(), Failure> {
     let (runtime, version) =
         parse::<Version>(client.get("/version", MAX_INSPECT).await?)?.runtime();
     let mut events = within(Client::connect(&link.path)).await?.stream(EVENTS).await?;
-    let list: Vec<Listed> = parse(client.get("/containers/json", MAX_LIST).await?)?;
+    let List(list) = parse(client.get("/containers/json", MAX_LIST).await?)?;
     let mut runs = HashSet::new();
     for (details, ports) in list.into_iter().filter_map(|listed| listed.read(runtime)) {
         runs.insert(details.id.clone());

@@ -39,6 +39,8 @@ pub(super) enum Failure {
     Silent,
     #[error("an answer longer than {0} bytes")]
     TooLong(usize),
+    #[error("more events than any host has")]
+    Flood,
     #[error("status {0}")]
     Status(u16),
     #[error("not understood: {0}")]
@@ -142,7 +144,7 @@ impl Client {
     }
 }
 
-fn garbage(error: &hyper::Error) -> Failure {
+pub(super) fn garbage(error: &hyper::Error) -> Failure {
     if error.is_closed() || error.is_canceled() || error.is_incomplete_message() {
         return Failure::Closed;
     }
@@ -171,7 +173,7 @@ impl Lines {
         }
         self.bytes += data.len();
         if self.bytes > MAX_EVENT_BYTES {
-            return Err(Failure::TooLong(MAX_EVENT_BYTES));
+            return Err(Failure::Flood);
         }
         Ok(self.splitter.push(&data))
     }

@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    cri,
     details::{Details, Port},
     directory::{RuntimeState, Shared},
     docker,
@@ -41,6 +42,8 @@ pub(super) struct Link {
     place: usize,
     shared: Arc<Shared>,
     questions: mpsc::Receiver<String>,
+    /// Whether the runtime answers.
+    is_up: bool,
 }
 
 /// Talks to the runtimes until the other end of `stop` is dropped.
@@ -65,7 +68,8 @@ pub(super) fn run(
         for (place, (socket, questions)) in sockets.into_iter().zip(questions).enumerate() {
             let RuntimeSocket { path, protocol } = socket;
             let shared = Arc::clone(shared);
-            tasks.spawn(Link { path, protocol, place, shared, questions }.run());
+            let link = Link { path, protocol, place, shared, questions, is_up: false };
+            tasks.spawn(link.run());
         }
         // It is never sent anything: only its end counts.
         let _ = stop.await;
@@ -77,6 +81,7 @@ impl Link {
         let mut backoff = FIRST_BACKOFF;
         loop {
             let begun = Instant::now();
+            self.is_up = false;
             let failure = self.serve().await;
             self.shared.set_state(
                 self.place,
@@ -105,8 +110,13 @@ impl Link {
     /// Serves until something fails.
     async fn serve(&mut self) -> Failure {
         let ended = match self.protocol {
-            Some(Protocol::Docker) | None => docker::serve(self).await,
-            Some(Protocol::Cri) => Err(Failure::Absent),
+            Some(Protocol::Docker) => docker::serve(self).await,
+            Some(Protocol::Cri) => cri::serve(self).await,
+            None => match docker::serve(self).await {
+                // Whoever is there does not speak it.
+                Err(Failure::Closed | Failure::Garbage(_)) if !self.is_up => cri::serve(self).await,
+                ended => ended,
+            },
         };
         ended.err().unwrap_or(Failure::Closed)
     }
@@ -135,6 +145,14 @@ impl Link {
         });
     }
 
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.shared.update(|table| table.get(id).is_some())
+    }
+
+    pub(super) fn knows_image(&self, id: &str) -> bool {
+        self.shared.update(|table| table.get(id).is_some_and(|details| details.image.is_some()))
+    }
+
     pub(super) fn ended(&self, id: &str) {
         self.shared.update(|table| table.end(id));
     }
@@ -144,7 +162,8 @@ impl Link {
     }
 
     /// Everything that runs was told.
-    pub(super) fn is_up(&self, runtime: &'static str, version: String) {
+    pub(super) fn is_up(&mut self, runtime: &'static str, version: String) {
+        self.is_up = true;
         self.shared.set_state(self.place, RuntimeState::Answers { runtime, version });
     }
 }

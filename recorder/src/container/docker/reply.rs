@@ -3,11 +3,15 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     net::{IpAddr, Ipv4Addr},
 };
 
 use schema::{Endpoint, Proto};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
 
 use crate::container::details::{Details, Pod, Port, is_id, kept};
 
@@ -89,6 +93,41 @@ fn details(
         runtime: Some(runtime),
         pod,
     })
+}
+
+/// `GET /containers/json`, the first of its containers: a million empty ones fit into the bytes
+/// that are taken, and must not be made.
+pub(super) struct List(pub(super) Vec<Listed>);
+
+/// Containers of a list that are looked at.
+const MAX_LISTED: usize = 4096;
+
+impl<'de> Deserialize<'de> for List {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct First;
+
+        impl<'de> Visitor<'de> for First {
+            type Value = List;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of containers")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<List, A::Error> {
+                let mut first = vec![];
+                while first.len() < MAX_LISTED {
+                    match all.next_element()? {
+                        Some(container) => first.push(container),
+                        None => return Ok(List(first)),
+                    }
+                }
+                while all.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(List(first))
+            }
+        }
+
+        deserializer.deserialize_seq(First)
+    }
 }
 
 /// One of `GET /containers/json`.
