@@ -5,6 +5,11 @@
 
 use std::process::ExitCode;
 
+#[path = "../support/containerd.rs"]
+mod containerd;
+#[path = "../support/docker.rs"]
+#[expect(dead_code, reason = "each suite uses a part of what they share")]
+mod docker;
 #[path = "../support/lab.rs"]
 mod lab;
 #[path = "../support/live.rs"]
@@ -30,6 +35,7 @@ mod packets;
 mod process;
 mod roles;
 mod rotate;
+mod runtimes;
 mod safety;
 mod targets;
 mod tcp;
@@ -57,6 +63,7 @@ fn main() -> ExitCode {
         disk::ALL,
         crash::ALL,
         rotate::ALL,
+        runtimes::ALL,
         safety::ALL,
         errors::LIVE,
     ]

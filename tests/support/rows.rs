@@ -41,6 +41,11 @@ pub(crate) struct EventRow {
     pub(crate) cgroup_id: Option<u64>,
     pub(crate) cgroup_path: Option<String>,
     pub(crate) container_id: Option<String>,
+    pub(crate) container_name: Option<String>,
+    pub(crate) container_image: Option<String>,
+    pub(crate) pod_name: Option<String>,
+    pub(crate) pod_namespace: Option<String>,
+    pub(crate) pod_uid: Option<String>,
     pub(crate) container_runtime: Option<String>,
     pub(crate) latency_us: Option<u32>,
     pub(crate) bytes_sent: Option<u64>,
@@ -48,6 +53,8 @@ pub(crate) struct EventRow {
     pub(crate) error: Option<String>,
     pub(crate) count: Option<u64>,
     pub(crate) mono_offset_ns: Option<i64>,
+    /// Where the translation leads.
+    pub(crate) nat_dst: Option<SocketAddr>,
 }
 
 impl EventRow {
@@ -92,6 +99,11 @@ impl EventRow {
             cgroup_id: event.cgroup_id,
             cgroup_path: own(event.cgroup_path),
             container_id: own(event.container_id),
+            container_name: own(event.container_name),
+            container_image: own(event.container_image),
+            pod_name: own(event.pod_name),
+            pod_namespace: own(event.pod_namespace),
+            pod_uid: own(event.pod_uid),
             container_runtime: own(event.container_runtime),
             latency_us: event.latency_us,
             bytes_sent: event.bytes_sent,
@@ -99,6 +111,7 @@ impl EventRow {
             error: own(event.error),
             count: event.count,
             mono_offset_ns: event.mono_offset_ns,
+            nat_dst: end(event.nat_dst_addr, event.nat_dst_port),
         }
     }
 }

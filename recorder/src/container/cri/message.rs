@@ -32,12 +32,6 @@ pub(super) struct Filter {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct SandboxesReply {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) items: Vec<Sandbox>,
-}
-
-#[derive(Clone, PartialEq, Message)]
 pub(super) struct Sandbox {
     #[prost(string, tag = "1")]
     pub(super) id: String,
@@ -82,12 +76,6 @@ impl Sandbox {
             ..Details::default()
         })
     }
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ContainersReply {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) containers: Vec<Container>,
 }
 
 #[derive(Clone, PartialEq, Message)]
