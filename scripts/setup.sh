@@ -58,7 +58,7 @@ test)
 kernels)
 	# Ubuntu has Debian's keys in a package of their own.
 	packages build-essential pkg-config libpcap-dev debian-archive-keyring qemu-system-x86 \
-		seabios busybox-static cpio kmod xz-utils jq
+		seabios busybox-static cpio kmod xz-utils jq nftables
 	rust
 	;;
 probes)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # initramfs.sh KERNEL OUT PROGRAM SUITE PATH: what a machine under test boots into: busybox, the
 # program, the test suite, which looks for the program at PATH, and the modules of KERNEL (a folder
-# of fetch.sh) that a socket needs to be asked about. Tests listed in lacking-SERIES.txt are skipped.
+# of fetch.sh) that sockets and translations need to be asked about. Tests listed in lacking-SERIES.txt are skipped.
 set -euo pipefail
 
 kernel=$1 out=$2 program=$3 suite=$4 path=$5
@@ -17,7 +17,7 @@ for applet in cat dirname echo insmod ln mkdir mount poweroff sh sleep sync unsh
 	ln -s busybox "$root/bin/$applet"
 done
 # What the tests run, with its libraries.
-for tool in ip bash; do
+for tool in ip bash nft; do
 	path_of=$(command -v "$tool")
 	install "$path_of" "$root/bin/$tool"
 	{ ldd "$path_of" || true; } | grep -oE '/[^ )]+' | while read -r library; do
@@ -42,7 +42,8 @@ base=${modules%/lib/modules/*}
 [ -d "$base/lib" ] || base=${modules%%/usr/lib/modules/*}
 version=${modules##*/}
 depmod -b "$base" "$version" 2>/dev/null
-for name in inet_diag tcp_diag udp_diag veth dummy bridge; do
+for name in inet_diag tcp_diag udp_diag veth dummy bridge nf_conntrack_netlink nft_chain_nat nft_nat \
+	nft_masq; do
 	modprobe -d "$base" -S "$version" --show-depends "$name" 2>/dev/null || true
 done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r module; do
 	plain=${module##*/}

@@ -7,6 +7,9 @@
 
 use std::process::ExitCode;
 
+#[path = "../support/lab.rs"]
+#[expect(dead_code, reason = "each suite uses a part of what they share")]
+mod lab;
 #[path = "../support/live.rs"]
 mod live;
 #[path = "../support/program.rs"]
@@ -15,12 +18,16 @@ mod program;
 #[path = "../support/recording.rs"]
 #[expect(dead_code, reason = "each suite uses a part of what they share")]
 mod recording;
+#[path = "../support/router.rs"]
+#[expect(dead_code, reason = "each suite uses a part of what they share")]
+mod router;
 #[path = "../support/rows.rs"]
 #[expect(dead_code, reason = "each suite uses a part of what they share")]
 mod rows;
 
 mod docker_proxy;
 mod join;
+mod nat;
 mod scenarios;
 mod traffic;
 mod wire;
@@ -30,6 +37,6 @@ fn main() -> ExitCode {
     if args.next().as_deref() == Some(program::PLAY) {
         return traffic::play(&args.collect::<Vec<_>>());
     }
-    let live = [scenarios::ALL, docker_proxy::ALL].concat();
+    let live = [scenarios::ALL, docker_proxy::ALL, nat::ALL].concat();
     live::run(&join::program("ebpfrec"), &[], &live)
 }

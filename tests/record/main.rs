@@ -18,6 +18,8 @@ mod live;
 mod program;
 #[path = "../support/recording.rs"]
 mod recording;
+#[path = "../support/router.rs"]
+mod router;
 #[path = "../support/rows.rs"]
 mod rows;
 
@@ -30,6 +32,7 @@ mod forwarder;
 mod hand_over;
 mod interfaces;
 mod life;
+mod nat;
 mod owner;
 mod packets;
 mod process;
@@ -37,6 +40,7 @@ mod roles;
 mod rotate;
 mod runtimes;
 mod safety;
+mod talk;
 mod targets;
 mod tcp;
 mod udp;
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         udp::ALL,
         packets::ALL,
         interfaces::ALL,
+        nat::ALL,
         targets::ALL,
         disk::ALL,
         crash::ALL,

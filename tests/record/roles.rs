@@ -24,6 +24,7 @@ use schema::{Event, batch::BatchBuilder, meta::FileMeta};
 use super::{
     forwarder, hand_over,
     program::{PATIENCE, PLAY},
+    talk,
 };
 
 /// Plays a role in this process.
@@ -198,6 +199,7 @@ fn perform(args: &[&str]) -> Result<()> {
             println!("turns {turns}");
         }
         ["tcp-forwarder", back, burst] => return forwarder::forward(back, burst.parse()?),
+        ["talk", ref rest @ ..] => return talk::play(rest),
         ["tcp-turn-taker"] => return hand_over::take_turns_as_child(),
         // Writes rows as fast as the disk takes them, and says which it has handed over.
         ["event-file", path, part_bytes] => return write_rows(path.as_ref(), part_bytes.parse()?),

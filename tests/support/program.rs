@@ -28,7 +28,19 @@ pub(crate) struct Program {
 impl Program {
     /// Starts the role `args[0]` with the rest of `args`.
     pub(crate) fn start(args: &[&str]) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+        Self::start_command(Command::new(std::env::current_exe()?), args)
+    }
+
+    /// The same in a network namespace that ip(8) made.
+    pub(crate) fn start_in(namespace: &str, args: &[&str]) -> Result<Self> {
+        let mut command = Command::new("ip");
+        // Becomes the program, with the same pid.
+        command.args(["netns", "exec", namespace]).arg(std::env::current_exe()?);
+        Self::start_command(command, args)
+    }
+
+    fn start_command(mut command: Command, args: &[&str]) -> Result<Self> {
+        let mut child = command
             .arg(PLAY)
             .args(args)
             .stdin(Stdio::piped())

@@ -53,8 +53,14 @@ pub(crate) struct EventRow {
     pub(crate) error: Option<String>,
     pub(crate) count: Option<u64>,
     pub(crate) mono_offset_ns: Option<i64>,
+    pub(crate) proto: Option<String>,
+    pub(crate) local_port: Option<u16>,
+    pub(crate) nat_src: Option<SocketAddr>,
     /// Where the translation leads.
     pub(crate) nat_dst: Option<SocketAddr>,
+    pub(crate) nat_dst_addr: Option<String>,
+    pub(crate) ct_id: Option<u32>,
+    pub(crate) ct_zone: Option<u16>,
 }
 
 impl EventRow {
@@ -111,7 +117,13 @@ impl EventRow {
             error: own(event.error),
             count: event.count,
             mono_offset_ns: event.mono_offset_ns,
+            proto: own(event.proto),
+            local_port: event.local_port,
+            nat_src: end(event.nat_src_addr, event.nat_src_port),
             nat_dst: end(event.nat_dst_addr, event.nat_dst_port),
+            nat_dst_addr: own(event.nat_dst_addr),
+            ct_id: event.ct_id,
+            ct_zone: event.ct_zone,
         }
     }
 }

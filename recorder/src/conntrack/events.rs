@@ -18,9 +18,9 @@ use crate::netlink::ask;
 
 /// `NFNLGRP_CONNTRACK_NEW` and `NFNLGRP_CONNTRACK_DESTROY`.
 const GROUPS: [u32; 2] = [1, 3];
-/// Receive buffer, bytes, twice which the kernel takes: some 16,000 events, two seconds of what two
-/// CPUs can translate. Only what waits takes memory.
-const BUFFER_BYTES: usize = 16 << 20;
+/// Receive buffer, bytes, twice which the kernel takes: more than ten thousand events, two seconds
+/// of what two CPUs can translate. Only what waits takes memory.
+const BUFFER_BYTES: usize = 8 << 20;
 /// Bytes read at once; one event is less than 1000.
 const READ_BYTES: usize = 8 << 10;
 /// Room for the number of a namespace, in units of 8 bytes so that it is aligned: a header of 16

@@ -2,9 +2,10 @@
 //! open: that would keep it alive.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     io,
     os::fd::{AsRawFd as _, BorrowedFd},
+    path::PathBuf,
 };
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -37,8 +38,8 @@ pub(super) struct Space {
 /// What is known of namespaces.
 pub(super) struct Spaces {
     own: Option<u64>,
-    /// Inode → the kernel's id, where it has one.
-    known: HashMap<u64, Option<u64>>,
+    /// By inode.
+    known: HashMap<u64, Known>,
     /// Number → inode.
     numbers: HashMap<i32, u64>,
     /// Tells of numbers that come and go; `None` where the kernel tells nobody.
@@ -47,12 +48,19 @@ pub(super) struct Spaces {
     refused: u64,
 }
 
+#[derive(Debug)]
+struct Known {
+    /// The kernel's id, where it has one.
+    cookie: Option<u64>,
+    path: PathBuf,
+}
+
 /// What became of numbers.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Numbers {
     /// Namespaces that are gone: inode, and the kernel's id.
     pub(super) gone: Vec<(u64, Option<u64>)>,
-    /// Whether there are new ones.
+    /// Whether there may be new namespaces.
     pub(super) new: bool,
     /// Whether some were lost: all have to be looked at again.
     pub(super) lost: bool,
@@ -78,7 +86,7 @@ impl Spaces {
 
     /// The kernel's id of the namespace with this inode, if it is known.
     pub(super) fn cookie(&self, inode: u64) -> Option<u64> {
-        self.known.get(&inode).copied().flatten()
+        self.known.get(&inode)?.cookie
     }
 
     /// Whether this namespace was there when it was last looked.
@@ -115,7 +123,8 @@ impl Spaces {
             self.numbers.insert(number, found.inode);
         }
         let cookie = if is_own { current_cookie() } else { namespace.cookie() };
-        self.known.insert(found.inode, cookie.ok());
+        let known = Known { cookie: cookie.ok(), path: found.path.clone() };
+        self.known.insert(found.inode, known);
         Ok(())
     }
 
@@ -142,20 +151,28 @@ impl Spaces {
                 Err(_) => break,
             }
         }
-        let mut gone = HashSet::new();
         for (removed, number) in changes {
             match self.numbers.get(&number) {
-                Some(&inode) if removed => {
+                // Somebody else may have been given the number since.
+                Some(&inode) if removed && !self.is_still(inode, number) => {
                     self.numbers.remove(&number);
-                    gone.insert((inode, self.known.remove(&inode).flatten()));
+                    let known = self.known.remove(&inode);
+                    out.gone.push((inode, known.and_then(|known| known.cookie)));
+                    out.new = true;
                 }
                 // We may have given it ourselves.
                 Some(_) => {}
                 None => out.new |= !removed,
             }
         }
-        out.gone = gone.into_iter().collect();
         out
+    }
+
+    /// Whether the namespace is there, and has the number.
+    fn is_still(&self, inode: u64, number: i32) -> bool {
+        let Some(Known { path, .. }) = self.known.get(&inode) else { return false };
+        let namespace = Namespace::open_same(path, inode);
+        namespace.is_ok_and(|namespace| namespace.number().is_ok_and(|now| now == Some(number)))
     }
 
     /// What becomes readable when numbers come or go.

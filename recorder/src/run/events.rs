@@ -70,6 +70,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How long, at the end, rows may wait for what they wait for.
 const LAST_WAIT: Duration = Duration::from_millis(500);
+/// How long, at the end, the tables of translations may take to be read: a million entries.
+const LAST_TABLES: Duration = Duration::from_secs(2);
 
 /// Rows of each kind, in the order of [`Kind::ALL`].
 type Kinds = [u64; Kind::ALL.len()];
@@ -415,12 +417,15 @@ impl Loop {
         self.niceness.heed(true);
         self.pipeline.look_a_last_time();
         self.read();
-        let until = Instant::now() + LAST_WAIT;
-        while self.pipeline.is_waiting() && Instant::now() < until {
+        let begin = Instant::now();
+        while (self.pipeline.is_waiting() && begin.elapsed() < LAST_WAIT)
+            || (self.pipeline.is_reading_translations() && begin.elapsed() < LAST_TABLES)
+        {
             thread::sleep(NAP);
             self.read();
         }
         self.pipeline.take_interfaces();
+        self.pipeline.give_up_translations();
         self.pipeline.take_translations();
         self.sweep(true);
         // Detached: from here on nothing is added to the ring.

@@ -3,6 +3,7 @@
 
 mod existing;
 mod forward;
+mod translated;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -140,9 +141,7 @@ impl Pipeline {
             self.batcher.push(&Row { boot_ns, body }, &mut self.processes);
         }
         self.list_again();
-        if let Some(conntrack) = &self.conntrack {
-            conntrack.tell_again();
-        }
+        self.tell_translations_again();
     }
 
     /// Reports what changed of interfaces.
@@ -168,22 +167,12 @@ impl Pipeline {
         }
     }
 
-    /// Reports what connections were translated, and no longer are.
-    pub(super) fn take_translations(&mut self) {
-        for told in self.conntrack.iter().flat_map(Conntrack::told) {
-            let row = Row { boot_ns: told.boot_ns, body: Body::Translated(Box::new(told)) };
-            self.window.push(row, None);
-        }
-    }
-
     /// Sees to it that interfaces and translations as they are now are reported.
     pub(super) fn look_a_last_time(&self) {
         if let Some(watch) = &self.interfaces {
             watch.look_again();
         }
-        if let Some(conntrack) = &self.conntrack {
-            conntrack.look_again();
-        }
+        self.look_at_translations();
     }
 
     /// Reports the clock's offset, if it is time.
@@ -413,7 +402,7 @@ impl Pipeline {
         self.listing
             || !self.directory.is_settled()
             || self.interfaces.as_ref().is_some_and(|watch| !watch.has_told_all())
-            || self.conntrack.as_ref().is_some_and(|conntrack| !conntrack.has_told_all())
+            || self.is_reading_translations()
     }
 
     /// Whether some row waits for something, or the recording as a whole does.
