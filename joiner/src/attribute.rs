@@ -458,20 +458,34 @@ impl Matcher {
     fn at_the_far_end(&self, life: LifeId, time_ns: i64) -> Option<(IdentityId, bool)> {
         let conversation = self.recordings.conversation(self.proxies.conversation(life)?);
         let this = self.recordings.life(life);
-        // Who is there does not change while the connection lasts.
-        let time_ns = time_ns.max(this.start_ns).min(this.end_ns);
+        // Who is there does not change while the connection lasts. Half way through, both its ends
+        // are open, and another connection's of the same tuple are not.
+        let half_way = this.start_ns.midpoint(this.end_ns);
+        let is_within = (this.start_ns + 1..this.end_ns).contains(&time_ns);
         let tuple = conversation.tuple;
         let packet = Packet::of(tuple);
-        let seen = Seen::at(time_ns);
-        let role = Role::new(tuple.canonical(), &packet, &seen, false);
-        // An address of the host's own is so where the proxy is.
-        let role = Role { translated: this.namespace, ..role };
-        let fit = self.lives_of(tuple, role, &mut ());
-        let (fit, nat) = if fit.is_nobody() { self.elsewhere(role, &mut ()) } else { (fit, false) };
-        match fit {
-            Fit::One(found) => found.owner.map(|owner| (owner, nat)),
-            Fit::Several | Fit::Nobody => None,
+        let look = |at_ns| {
+            let seen = Seen::at(at_ns);
+            let role = Role::new(tuple.canonical(), &packet, &seen, false);
+            // An address of the host's own is so where the proxy is.
+            let role = Role { translated: this.namespace, ..role };
+            match self.lives_of(tuple, role, &mut ()) {
+                Fit::Nobody => self.elsewhere(role, &mut ()),
+                fit => (fit, false),
+            }
+        };
+        let (mut fit, mut nat) = look(half_way);
+        if fit.is_nobody() && is_within {
+            (fit, nat) = look(time_ns);
         }
+        let Fit::One(found) = fit else { return None };
+        let owner = match found.holder? {
+            Holder::Conversation(far) => {
+                self.owner(far, time_ns.max(this.start_ns).min(this.end_ns))
+            }
+            Holder::Listener(_) => found.owner,
+        };
+        owner.map(|owner| (owner, nat))
     }
 
     /// The container that has an address.
