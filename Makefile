@@ -1,7 +1,7 @@
 # Everything a user or a developer runs. `make demo` and `make test` need nothing but this file:
 # they install what a fresh Debian or Ubuntu lacks.
 
-.PHONY: help demo test build static kernels lint probes probes-check fixture soak bench-record clean
+.PHONY: help demo test build static kernels lint probes probes-check fixture soak bench-record bench-accuracy clean
 
 help:
 	@echo 'make demo          build, record live traffic (or use our recording), join, show'
@@ -14,6 +14,7 @@ help:
 	@echo 'make probes-check  fail if the committed kernel programs are stale'
 	@echo 'make soak          record for three minutes (SOAK_SECONDS=...) and watch the memory (root)'
 	@echo 'make bench-record  what recording costs, beside tcpdump and strace (root; BENCH="SECONDS ROUNDS")'
+	@echo 'make bench-accuracy  how many names are right, on traffic made up from seeds (BENCH="FLOWS SEEDS")'
 	@echo 'make fixture       record fixtures/ again (root)'
 
 build:
@@ -59,6 +60,10 @@ soak: build
 bench-record:
 	@scripts/setup.sh build
 	cargo bench --locked -p recorder --bench record -- $(BENCH)
+
+bench-accuracy:
+	@scripts/setup.sh build
+	cargo bench --locked -p joiner --bench accuracy -- $(BENCH)
 
 clean:
 	cargo clean
