@@ -44,9 +44,15 @@ use crate::{
 /// while there is no room, and meanwhile the kernel keeps what comes.
 const MAX_WAITING: usize = 16_384;
 
+/// What the kernel may keep until it is read, bytes, twice which it takes: more than ten thousand
+/// events, two seconds of what two CPUs can translate. Only what waits takes memory.
+pub const BUFFER_BYTES: usize = 8 << 20;
+
 /// There once the kernel can track connections. Nothing is asked of it before: a question would
 /// have it load what it needs for the answer.
 const TRACKING: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
+/// Whether the namespace of the thread that reads it tells of connections: 0 if not.
+const TELLING: &str = "/proc/sys/net/netfilter/nf_conntrack_events";
 
 /// A translated connection that began, was there already, or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +85,9 @@ pub enum ConntrackError {
         /// What the kernel says.
         source: io::Error,
     },
+    /// It is told not to.
+    #[error("net.netfilter.nf_conntrack_events is 0: set it to 1")]
+    Silent,
     /// No thread is to be had.
     #[error("cannot start a thread: {source}")]
     Thread {
@@ -110,12 +119,13 @@ struct Shared {
 impl Conntrack {
     /// Starts the thread. From now on translations are heard of; those that are there are told
     /// first. Takes `CAP_NET_ADMIN`, and `CAP_NET_BROADCAST` to hear of other namespaces than our
-    /// own. What the kernel could not keep until it was read is counted in `losses`.
+    /// own. What the kernel could not keep in `buffer_bytes` until it was read is counted in
+    /// `losses`, and looked up.
     ///
     /// # Errors
     /// [`ConntrackError`]: the kernel does not tell, or no thread is to be had.
-    pub fn start(losses: Arc<Losses>) -> Result<Self, ConntrackError> {
-        let events = open()?;
+    pub fn start(losses: Arc<Losses>, buffer_bytes: usize) -> Result<Self, ConntrackError> {
+        let events = open(buffer_bytes)?;
         let no_thread = |source| ConntrackError::Thread { source };
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let shared = Arc::new(Shared {
@@ -132,9 +142,9 @@ impl Conntrack {
         Ok(Self { told: Some(told), shared, thread: Some(thread) })
     }
 
-    /// What was heard of since the last call.
+    /// What was heard of since the last call, as much as may wait at a time.
     pub fn told(&self) -> impl Iterator<Item = Told> {
-        self.told.iter().flat_map(Receiver::try_iter)
+        self.told.iter().flat_map(Receiver::try_iter).take(MAX_WAITING)
     }
 
     /// Asks for a look at everything: what was missed is told then, and what ended unheard.
@@ -179,9 +189,16 @@ fn is_loaded() -> bool {
     Path::new(TRACKING).exists()
 }
 
+/// Whether the namespace of this thread is told not to tell of connections: then only those that a
+/// look at the table shows are known.
+fn is_silent() -> bool {
+    std::fs::read_to_string(TELLING).is_ok_and(|setting| setting.trim() == "0")
+}
+
 /// The socket, which hears already if there is something to hear.
-fn open() -> Result<Events, ConntrackError> {
-    let mut events = Events::open().map_err(|source| ConntrackError::Socket { source })?;
+fn open(buffer_bytes: usize) -> Result<Events, ConntrackError> {
+    let mut events =
+        Events::open(buffer_bytes).map_err(|source| ConntrackError::Socket { source })?;
     if is_loaded() {
         events.subscribe().map_err(|source| ConntrackError::Answer { source })?;
     }
@@ -192,17 +209,39 @@ fn open() -> Result<Events, ConntrackError> {
 /// tracks nothing now loses nothing; it is listened to as soon as it does.
 #[must_use]
 pub fn check() -> Hook {
-    hook(open().err().as_ref())
+    hook(open(BUFFER_BYTES).err().as_ref())
 }
 
 /// The same, of an attempt that was made.
 #[must_use]
 pub fn hook(error: Option<&ConntrackError>) -> Hook {
+    let error = error.or_else(|| is_silent().then_some(&ConntrackError::Silent));
     let status = error.map(|error| HookStatus::Missing(error.to_string()));
     Hook {
         name: "conntrack",
         required: false,
         loses: "what the kernel translates: who is behind a published port or a masqueraded address",
         status: status.unwrap_or(HookStatus::Attached),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_does_not_tell_is_named_and_what_is_lost() {
+        let refused = |number| io::Error::from_raw_os_error(number);
+        let answer = ConntrackError::Answer { source: refused(libc::EINVAL) };
+        let socket = ConntrackError::Socket { source: refused(libc::EPROTONOSUPPORT) };
+        for (error, said) in [
+            (answer, "no answer from nf_conntrack_netlink: Invalid argument (os error 22)"),
+            (socket, "no netfilter netlink socket: Protocol not supported (os error 93)"),
+            (ConntrackError::Silent, "net.netfilter.nf_conntrack_events is 0: set it to 1"),
+        ] {
+            let hook = hook(Some(&error));
+            assert_eq!(hook.status, HookStatus::Missing(said.to_owned()));
+            assert!(!hook.required && !hook.loses.is_empty());
+        }
     }
 }

@@ -33,6 +33,7 @@ mod hand_over;
 mod interfaces;
 mod life;
 mod nat;
+mod nat_lost;
 mod owner;
 mod packets;
 mod process;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         packets::ALL,
         interfaces::ALL,
         nat::ALL,
+        nat_lost::ALL,
         targets::ALL,
         disk::ALL,
         crash::ALL,

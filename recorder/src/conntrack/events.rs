@@ -18,9 +18,6 @@ use crate::netlink::ask;
 
 /// `NFNLGRP_CONNTRACK_NEW` and `NFNLGRP_CONNTRACK_DESTROY`.
 const GROUPS: [u32; 2] = [1, 3];
-/// Receive buffer, bytes, twice which the kernel takes: more than ten thousand events, two seconds
-/// of what two CPUs can translate. Only what waits takes memory.
-const BUFFER_BYTES: usize = 8 << 20;
 /// Bytes read at once; one event is less than 1000.
 const READ_BYTES: usize = 8 << 10;
 /// Room for the number of a namespace, in units of 8 bytes so that it is aligned: a header of 16
@@ -45,12 +42,12 @@ pub(super) enum Read<'a> {
 }
 
 impl Events {
-    /// Opens the socket; nothing is heard yet.
-    pub(super) fn open() -> io::Result<Self> {
+    /// Opens the socket, with a receive buffer of this size; nothing is heard yet.
+    pub(super) fn open(buffer_bytes: usize) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         // All three are refinements: what is lost without the first is counted, without the second
         // dumps tell of other namespaces, and without the third there is more to be read.
-        let _ = set_socket_recv_buffer_size_force(borrow(&socket), BUFFER_BYTES);
+        let _ = set_socket_recv_buffer_size_force(borrow(&socket), buffer_bytes);
         let _ = socket.set_listen_all_namespaces(true);
         let _ = attach_filter(borrow(&socket));
         socket.set_non_blocking(true)?;

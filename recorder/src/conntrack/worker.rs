@@ -15,7 +15,7 @@ use schema::kind::LossStage;
 use super::{
     Shared, Told,
     events::{Events, Read, count_entries},
-    is_loaded,
+    is_loaded, is_silent,
     message::{Entry, Translation, dump_request, parse_entry},
     spaces::{Space, Spaces},
     standing::Standing,
@@ -120,7 +120,8 @@ impl Worker {
                 self.take_numbers()?;
                 self.take_events()?;
                 let now = Instant::now();
-                let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+                let rested_at = self.rested_at;
+                let is_due = |at: Option<Instant>| at.is_some_and(|at| at.max(rested_at) <= now);
                 if again {
                     self.look(Look::Again)?;
                 } else if self.shared.told.load(Ordering::Acquire) <= asked
@@ -140,7 +141,8 @@ impl Worker {
     /// Waits until there is something to be done.
     fn wait(&self) {
         let idle = (!self.events.is_subscribed()).then(|| Instant::now() + LOOK_EVERY);
-        let until = [self.look_at, self.recover_at, idle].into_iter().flatten().min();
+        let looks = [self.look_at, self.recover_at].map(|at| Some(at?.max(self.rested_at)));
+        let until = looks.into_iter().chain([idle]).flatten().min();
         let timeout = until.map(|until| {
             let left = until.saturating_duration_since(Instant::now());
             Timespec {
@@ -149,8 +151,10 @@ impl Worker {
             }
         });
         let readable = |source| PollFd::from_borrowed_fd(source, PollFlags::IN);
+        // Before there is anything to hear these are not read, and so always there to be read.
+        let numbers = self.spaces.broadcasts().filter(|_| self.events.is_subscribed());
         let sources: [Option<BorrowedFd<'_>>; 3] =
-            [Some(self.shared.wake.as_fd()), Some(self.events.as_fd()), self.spaces.broadcasts()];
+            [Some(self.shared.wake.as_fd()), Some(self.events.as_fd()), numbers];
         let mut sources: Vec<_> = sources.into_iter().flatten().map(readable).collect();
         // An interrupted wait is a short one.
         let _ = poll(&mut sources, timeout.as_ref());
@@ -205,8 +209,7 @@ impl Worker {
     }
 
     fn look_soon(&mut self) {
-        let at = self.rested_at.max(Instant::now() + SETTLE);
-        self.look_at.get_or_insert(at);
+        self.look_at.get_or_insert(Instant::now() + SETTLE);
     }
 
     fn take_events(&mut self) -> Result<(), Gone> {
@@ -221,8 +224,7 @@ impl Worker {
                 Read::Overrun => {
                     // How many there were nobody knows: at least one.
                     self.losses.add(LossStage::Conntrack, 1);
-                    let at = self.rested_at.max(Instant::now());
-                    self.recover_at.get_or_insert(at);
+                    self.recover_at.get_or_insert(Instant::now());
                     continue;
                 }
                 Read::Nothing => return Ok(()),
@@ -253,6 +255,11 @@ impl Worker {
 
     fn look(&mut self, look: Look) -> Result<(), Gone> {
         let begun = Instant::now();
+        // Before anything is looked at: what is lost or new meanwhile asks for another look.
+        self.look_at = None;
+        if look != Look::New {
+            self.recover_at = None;
+        }
         let (spaces, refused) = self.spaces.find();
         self.losses.add(LossStage::Conntrack, refused);
         for (number, boot_ns, entry) in std::mem::take(&mut self.unplaced) {
@@ -272,9 +279,7 @@ impl Worker {
                     self.tell_ended(inode, None, gone)?;
                 }
             }
-            self.recover_at = None;
         }
-        self.look_at = None;
         // Reading the tables made the kernel clean them up, and it tells of that.
         self.take_events()?;
         let rest = if look == Look::New { REST } else { REST_LOST };
@@ -301,10 +306,13 @@ impl Worker {
                 gone |= told.send(row).is_err();
             }
         };
+        let losses = &self.losses;
         let mut dump = || {
             if count_entries()? == 0 {
                 return Ok(());
             }
+            // What begins and ends between two looks nobody will know of.
+            losses.add(LossStage::Conntrack, u64::from(is_silent()));
             ask(NETLINK_NETFILTER, &dump_request(), |message| {
                 parse_entry(message).filter(Entry::translates).into_iter().for_each(&mut see);
             })

@@ -25,7 +25,7 @@ use crate::{
     check,
     clock::{Sample, StepWatch, rfc3339},
     config::RecordConfig,
-    conntrack::{self, Conntrack},
+    conntrack::{self, BUFFER_BYTES, Conntrack},
     container::Directory,
     host::Host,
     interfaces::Watch,
@@ -108,7 +108,7 @@ impl Events {
         }
         // Without them the joiner knows less about whose address is whose, and says so.
         let interfaces = Watch::start(Arc::clone(&losses)).ok();
-        let (conntrack, refused) = Conntrack::start(Arc::clone(&losses))
+        let (conntrack, refused) = Conntrack::start(Arc::clone(&losses), BUFFER_BYTES)
             .map_or_else(|error| (None, Some(error)), |conntrack| (Some(conntrack), None));
         let step_watch = StepWatch::new().context("cannot watch the clock; try again")?;
         let mut probes =
