@@ -6,9 +6,10 @@ pub mod estimate;
 
 use crate::events::{StepBack, Timeline};
 
-/// How much a jump back between two neighbours of the capture may differ from the step of the clock
-/// that explains it, nanoseconds: some time passes between two packets.
-const TOLERANCE_NS: i64 = 1_000_000_000;
+/// How much packets may be out of order, nanoseconds: those of several interfaces are not written
+/// down in the order of their times. A jump back by more is a step of the clock; one by less only
+/// where it is as long as the step and happens when that did.
+const DISORDER_NS: i64 = 1_000_000_000;
 
 /// A packet whose time is before that of the packet before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,22 +29,40 @@ pub struct CaptureClock {
     is_steady: bool,
     /// Where in the file the clock had been set back.
     marks: Vec<(u64, StepBack)>,
+    /// Wall times that the clock showed twice, while nothing tells whether it was the first time.
+    doubtful: Option<(i64, i64)>,
 }
 
 impl CaptureClock {
-    /// The clock that was set as `timeline` tells, in a capture that jumps back at `jumps`, which
-    /// are in file order.
+    /// The clock that was set as `timeline` tells, in a capture from the first time to the last one
+    /// of `span` that jumps back at `jumps`, which are in file order.
     #[must_use]
-    pub fn new(timeline: Timeline, jumps: &[Jump]) -> Self {
+    pub fn new(timeline: Timeline, jumps: &[Jump], span: Option<(i64, i64)>) -> Self {
         let mut marks: Vec<(u64, StepBack)> = vec![];
+        let mut doubtful = None;
+        let (mut first_ns, last_ns) = span.unwrap_or_default();
         for step in timeline.steps_back() {
             let from = marks.last().map_or(0, |&(position, _)| position + 1);
             let fits = |jump: &&Jump| jump.position >= from && is_explained(jump, &step);
             let fit = jumps.iter().filter(fits);
-            let nearest = fit.min_by_key(|jump| jump.from_ns.abs_diff(step.from_ns));
-            marks.extend(nearest.map(|jump| (jump.position, step)));
+            if let Some(longest) = fit.max_by_key(|jump| jump.from_ns.abs_diff(jump.to_ns)) {
+                marks.push((longest.position, step));
+                first_ns = longest.to_ns;
+            } else if first_ns >= step.to_ns && last_ns > step.from_ns {
+                // It goes on beyond what the clock showed then: it began afterwards.
+                marks.push((from, step));
+            } else if (step.to_ns..=step.from_ns).contains(&first_ns) {
+                doubtful = doubtful.or(Some((step.to_ns, step.from_ns)));
+            }
         }
-        Self { is_steady: timeline.is_steady(), timeline, marks }
+        Self { is_steady: timeline.is_steady(), timeline, marks, doubtful }
+    }
+
+    /// Whether the clock showed `wall_ns` twice, and nothing tells which time a packet is from.
+    #[inline]
+    #[must_use]
+    pub fn is_doubtful(&self, wall_ns: i64) -> bool {
+        self.doubtful.is_some_and(|(from, to)| (from..=to).contains(&wall_ns))
     }
 
     /// Whether the clock was never set.
@@ -67,9 +86,8 @@ impl CaptureClock {
 
 /// Whether the clock was set back between the two packets of `jump`.
 fn is_explained(jump: &Jump, step: &StepBack) -> bool {
-    let near = |a: i64, b: i64| a.abs_diff(b) <= TOLERANCE_NS.unsigned_abs();
-    jump.from_ns <= step.from_ns
-        && near(jump.from_ns, step.from_ns)
-        && jump.to_ns >= step.to_ns
-        && near(jump.to_ns, step.to_ns)
+    let near = |a: i64, b: i64| a.abs_diff(b) <= DISORDER_NS.unsigned_abs();
+    let is_across = jump.from_ns <= step.from_ns && jump.to_ns >= step.to_ns;
+    let is_in_order = near(jump.from_ns, step.from_ns) && near(jump.to_ns, step.to_ns);
+    is_across && (is_in_order || jump.from_ns - jump.to_ns > DISORDER_NS)
 }

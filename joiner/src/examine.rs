@@ -70,6 +70,9 @@ impl Examiner {
 
     fn decide(&self, captured: Captured<'_>, boot_id: Option<&str>, position: u64) -> Examined {
         let (packet, seen) = self.understand(captured, boot_id, position);
+        if self.clock.is_doubtful(captured.time_ns) {
+            return unnamed(Reason::Ambiguous, seen.time_ns);
+        }
         let packet = match packet {
             Ok(packet) => packet,
             Err(undecoded) => return unnamed(undecoded.into(), seen.time_ns),

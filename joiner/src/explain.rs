@@ -84,6 +84,11 @@ impl<W: Write> Story<'_, W> {
             let moved = seen.time_ns.saturating_sub(wall_ns);
             writeln!(self.out, "  the clock was set: its time is moved by {} us", moved / 1000)?;
         }
+        if self.examiner.clock.is_doubtful(wall_ns) {
+            let what =
+                "the clock showed this time twice, and nothing tells which it was: ambiguous";
+            return writeln!(self.out, "  {what}");
+        }
         let mut is_named = self.ends(&packet, &seen)?;
         for outer in around(captured, &packet) {
             if is_named {

@@ -75,7 +75,7 @@ impl Sources {
 
         let host = self.capture_host(&recordings, &survey)?;
         let timeline = host.map(|host| recordings.host(host).timeline.clone());
-        let clock = CaptureClock::new(timeline.unwrap_or_default(), &survey.jumps);
+        let clock = CaptureClock::new(timeline.unwrap_or_default(), &survey.jumps, survey.span());
         let Survey { syns, fragments, .. } = survey;
         let syns: Vec<Syn> = syns
             .into_iter()

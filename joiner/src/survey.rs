@@ -51,6 +51,12 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// Time of the first packet, and of the last one; nanoseconds since 1970.
+    #[must_use]
+    pub fn span(&self) -> Option<(i64, i64)> {
+        self.span
+    }
+
     /// Adds what was found in the chunk that follows.
     pub fn append(&mut self, mut next: Self) {
         self.syns.append(&mut next.syns);

@@ -1,0 +1,64 @@
+//! Whose a socket is: the worker behind a listener, who was handed it, and what its program was.
+
+use crate::spec::check;
+
+#[test]
+fn the_first_reader_of_an_accepted_socket_has_it_for_life() {
+    check(
+        "1.0 tcp_accept master#1 10.0.0.1:80 > 10.0.0.9:5000
+         3.0 owner worker#1 10.0.0.1:80 > 10.0.0.9:5000 direction=in
+         9.0 tcp_close worker#1 10.0.0.1:80 > 10.0.0.9:5000
+         1.5 pkt 10.0.0.9:5000 > 10.0.0.1:80 . = remote | worker exact
+         0.9 pkt 10.0.0.9:5000 > 10.0.0.1:80 S = remote | worker early
+         9.1 pkt 10.0.0.1:80 > 10.0.0.9:5000 F. = worker late | remote",
+    );
+}
+
+#[test]
+fn a_socket_that_was_handed_over_changes_hands_then() {
+    check(
+        "1.0 tcp_accept inetd#1 10.0.0.1:80 > 10.0.0.9:5000
+         2.0 owner inetd#1 10.0.0.1:80 > 10.0.0.9:5000 direction=in
+         3.0 owner login#1 10.0.0.1:80 > 10.0.0.9:5000
+         9.0 tcp_close login#1 10.0.0.1:80 > 10.0.0.9:5000
+         2.9 pkt 10.0.0.9:5000 > 10.0.0.1:80 . = remote | inetd exact
+         3.1 pkt 10.0.0.9:5000 > 10.0.0.1:80 . = remote | login exact",
+    );
+}
+
+#[test]
+fn a_socket_is_told_of_without_its_process() {
+    check(
+        "1.0 tcp_accept -#1 10.0.0.1:80 > 10.0.0.9:5000
+         1.5 pkt 10.0.0.9:5000 > 10.0.0.1:80 . = remote | no-socket
+         3.0 tcp_close -#1 10.0.0.1:80 > 10.0.0.9:5000",
+    );
+}
+
+#[test]
+fn a_process_is_what_it_ran_at_that_time() {
+    check(
+        "1.0 tcp_connect sh#1 10.0.0.1:4000 > 10.0.0.2:80
+         3.0 exec curl of=sh
+         1.5 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = sh exact | remote
+         3.5 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = curl exact | remote",
+    );
+}
+
+#[test]
+fn the_listener_speaks_for_a_connection_nobody_recorded() {
+    check(
+        "0.1 interface if=eth0 index=2 10.0.0.1 ns=5
+         1.0 tcp_listen nginx#1 0.0.0.0:80 ns=5
+         1.5 pkt 10.0.0.9:5000 > 10.0.0.1:80 S = remote | nginx listener
+         1.6 pkt 10.0.0.1:80 > 10.0.0.9:5000 S. = nginx listener | remote
+         1.6 pkt 10.0.0.9:5000 > 10.0.0.1:81 S = remote | no-socket",
+    );
+    // Who binds a port with others may be any of them.
+    check(
+        "0.1 interface if=eth0 index=2 10.0.0.1 ns=5
+         1.0 tcp_listen one#1 0.0.0.0:80 ns=5
+         1.0 tcp_listen two#2 0.0.0.0:80 ns=5
+         1.5 pkt 10.0.0.9:5000 > 10.0.0.1:80 S = remote | ambiguous",
+    );
+}
