@@ -30,9 +30,9 @@ fn lost(meta: &schema::meta::FileMeta) -> Result<u64> {
 /// The listening thread alone, with hardly any room: what fills that of the program would get into
 /// the files of all other tests as well.
 fn overrun() -> Result<()> {
-    const PORTS: RangeInclusive<u16> = 10_000..=14_999;
+    const PORTS: RangeInclusive<u16> = 10_000..=11_499;
     const LITTLE: usize = 16 << 10;
-    const MANY: usize = 1000;
+    const MANY: usize = 500;
     let router = Router::new()?;
     let losses = Arc::new(Losses::default());
     let conntrack = Conntrack::start(Arc::clone(&losses), LITTLE)?;
