@@ -136,8 +136,12 @@ fn append_row(builder: &mut BatchBuilder, world: &World, row: &Row, base: Event<
     let text = |end: Option<SocketAddr>| end.map(|end| end.ip().to_string());
     let (local, remote) = (text(Some(row.local)), text(row.remote));
     let (onward_src, onward_dst) = match row.extra {
-        Extra::Onward(src, dst) => (Some(src), Some(dst)),
+        Extra::Onward { src, dst, .. } => (Some(src), Some(dst)),
         _ => (None, None),
+    };
+    let ct_id = match row.extra {
+        Extra::Onward { id, .. } => Some(id),
+        _ => None,
     };
     let (nat_src, nat_dst) = (text(onward_src), text(onward_dst));
     let bytes = match row.extra {
@@ -168,6 +172,7 @@ fn append_row(builder: &mut BatchBuilder, world: &World, row: &Row, base: Event<
         start_ts: process.map(|process| START_NS + process.start_ns),
         bytes_sent: bytes.map(|(sent, _)| sent),
         bytes_received: bytes.map(|(_, received)| received),
+        ct_id,
         nat_src_addr: nat_src.as_deref(),
         nat_src_port: onward_src.map(|end| end.port()),
         nat_dst_addr: nat_dst.as_deref(),

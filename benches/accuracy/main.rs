@@ -117,7 +117,7 @@ fn behind(
 ) {
     let truth = match packet.behind[side] {
         Some(behind) => judge.behind(packet, behind),
-        None => truth::Truth { who: None, knowable: false },
+        None => truth::Truth::default(),
     };
     let told = said.behind[side].clone();
     if (truth.who.is_none() && told.is_none()) || said.ends[side].who.is_none() {

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use schema::Kind;
+use schema::{Kind, Proto};
 
-use crate::world::{Extra, LENGTH_NS, LifeId, MILLI, Row, RowId, SECOND, World};
+use crate::world::{Extra, LENGTH_NS, Life, LifeId, MILLI, Row, RowId, SECOND, World};
 
 /// How long each loss lasts; its row covers the second before it.
 const LOSS_NS: i64 = 400 * MILLI;
@@ -24,8 +24,10 @@ pub(crate) struct Known {
     pub(crate) peers: HashMap<SocketAddr, i64>,
     /// Whether a row names the process that really uses it.
     pub(crate) names_user: bool,
-    /// Its close.
+    /// Its close, of a TCP socket.
     pub(crate) closed: Option<Row>,
+    /// Whether its end is written.
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,15 @@ pub(crate) struct Recording {
     pub(crate) known: Vec<Known>,
     /// Whether each row of the world is there.
     kept: Vec<bool>,
+    /// Sockets with one peer, by both ends: all that had them.
+    tuples: HashMap<Tuple, Vec<LifeId>>,
+}
+
+/// Namespace, protocol, and both ends.
+type Tuple = (u64, Proto, SocketAddr, Option<SocketAddr>);
+
+fn tuple(life: &Life) -> Tuple {
+    (life.netns, life.proto, life.local, life.remote)
 }
 
 impl Recording {
@@ -73,11 +84,24 @@ impl Recording {
             if let Some(remote) = row.remote {
                 this.peers.entry(remote).or_insert(row.ts);
             }
+            this.is_over |= row.kind == Kind::UdpClose;
             if row.kind == Kind::TcpClose {
                 this.closed = Some(row.clone());
             }
         }
-        Self { rows, losses, known, kept }
+        let mut tuples: HashMap<Tuple, Vec<LifeId>> = HashMap::new();
+        for (id, life) in (0..).map(LifeId).zip(&world.lives) {
+            tuples.entry(tuple(life)).or_default().push(id);
+        }
+        Self { rows, losses, known, kept, tuples }
+    }
+
+    /// Whether another socket of the same tuple began, and did not end as far as is written.
+    pub(crate) fn is_doubtful(&self, world: &World, id: LifeId, time_ns: i64) -> bool {
+        self.tuples[&tuple(&world.lives[id.0])].iter().any(|&other| {
+            let known = &self.known[other.0];
+            other != id && !known.is_over && known.first_ns.is_some_and(|first| first <= time_ns)
+        })
     }
 
     pub(crate) fn has(&self, row: RowId) -> bool {

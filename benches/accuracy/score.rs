@@ -22,7 +22,7 @@ pub(crate) enum Outcome {
 impl Outcome {
     pub(crate) fn of(said: Option<&Name>, truth: &Truth) -> Self {
         match (said, &truth.who) {
-            (Some(said), Some(who)) if said == who => {
+            (Some(said), Some(who)) if said == who || truth.listens.as_ref() == Some(said) => {
                 if truth.knowable {
                     Self::Right
                 } else {

@@ -121,6 +121,7 @@ fn life(sock: &Sock, direction: &'static str, syn_ns: i64) -> Life {
         local: sock.local,
         remote: Some(sock.remote),
         owners: vec![(i64::MIN, sock.user)],
+        opener: (direction == "in").then_some(sock.opener),
         syn_ns: Some(syn_ns),
     }
 }

@@ -7,6 +7,7 @@ use schema::Proto;
 
 use crate::process::{Name, ProcessId};
 use crate::recording::Recording;
+use crate::tcp::SYN;
 use crate::world::{
     Behind, CAPTURE_NS, End, Evidence, Extra, LENGTH_NS, LifeId, Packet, SECOND, World,
 };
@@ -16,10 +17,13 @@ const BEFORE_NS: i64 = 5 * SECOND;
 /// How long sockets that outlive the recording go on.
 const AFTER_NS: i64 = 60 * SECOND;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Truth {
     /// `None` if it is no process of the machine.
     pub(crate) who: Option<Name>,
+    /// Of an accepted connection's SYN and SYN-ACK: who listens. Both names are right, since the
+    /// handshake is the listener's, and the connection the worker's.
+    pub(crate) listens: Option<Name>,
     pub(crate) knowable: bool,
 }
 
@@ -38,15 +42,17 @@ impl<'a> Judge<'a> {
     /// The truth of one end: 0 the sender, 1 the receiver.
     pub(crate) fn end(&self, packet: &Packet, side: usize) -> Truth {
         let (life, knowable) = match packet.ends[side] {
-            End::Nobody => return Truth { who: None, knowable: false },
+            End::Nobody => return Truth::default(),
             End::Untold(life) => (life, false),
             End::Socket(life, through) => {
                 let is_told = through.is_none_or(|row| self.recording.has(row));
                 (life, is_told && self.is_known(life, packet, side))
             }
         };
-        let owner = self.world.lives[life.0].owner(packet.ns);
-        Truth { who: Some(self.world.name(owner, packet.ns)), knowable }
+        let life = &self.world.lives[life.0];
+        let name = |process| self.world.name(process, packet.ns);
+        let listens = life.opener.filter(|_| packet.flags & SYN != 0).map(name);
+        Truth { who: Some(name(life.owner(packet.ns))), listens, knowable }
     }
 
     fn is_known(&self, id: LifeId, packet: &Packet, side: usize) -> bool {
@@ -61,8 +67,12 @@ impl<'a> Judge<'a> {
             // Whoever took the port since may be among what was lost.
             return false;
         }
-        if packet.proto == Proto::UDP && packet.ns > LENGTH_NS {
-            return false;
+        if packet.proto == Proto::UDP {
+            // Two sockets may have one tuple: whose close was lost may be there still.
+            let is_shared = self.recording.is_doubtful(self.world, id, packet.ns);
+            if packet.ns > LENGTH_NS || is_shared {
+                return false;
+            }
         }
         if first_ns <= packet.ns {
             return true;
@@ -90,7 +100,7 @@ impl<'a> Judge<'a> {
         };
         let owner = self.world.lives[behind.far.0].owner(packet.ns);
         let knowable = is_told && known.first_ns.is_some() && known.names_user;
-        Truth { who: Some(self.world.name(owner, packet.ns)), knowable }
+        Truth { who: Some(self.world.name(owner, packet.ns)), listens: None, knowable }
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Life {
     pub(crate) remote: Option<SocketAddr>,
     /// Whose it is, from when on.
     pub(crate) owners: Vec<(i64, ProcessId)>,
+    /// Of an accepted socket: who listens.
+    pub(crate) opener: Option<ProcessId>,
     pub(crate) syn_ns: Option<i64>,
 }
 
@@ -54,7 +56,12 @@ impl Life {
 pub(crate) enum Extra {
     Nothing,
     Bytes(u64, u64),
-    Onward(SocketAddr, SocketAddr),
+    /// The translated ends, and the connection's id in connection tracking.
+    Onward {
+        src: SocketAddr,
+        dst: SocketAddr,
+        id: u32,
+    },
     Peer(LifeId),
 }
 
@@ -217,8 +224,9 @@ impl World {
         owner: ProcessId,
     ) -> LifeId {
         let owners = vec![(i64::MIN, owner)];
-        let (direction, remote, syn_ns) = (None, None, None);
-        let life = self.add_life(Life { netns, proto, direction, local, remote, owners, syn_ns });
+        let (direction, remote, opener, syn_ns) = (None, None, None, None);
+        let life =
+            self.add_life(Life { netns, proto, direction, local, remote, owners, opener, syn_ns });
         let kind = if proto == Proto::TCP { Kind::TcpListen } else { Kind::UdpBind };
         let ts = self.random.pick(&[-100, 0]) * SECOND;
         self.row(ts, kind, life);

@@ -13,7 +13,7 @@ use schema::annotation::{Match, Reason, Rule};
 use schema::flow::Way;
 use schema::{Endpoint, FiveTuple, FlowKey, Proto};
 
-use crate::decode::{Origin, Packet};
+use crate::decode::{Origin, Packet, Tcp};
 use crate::events::{
     ContainerId, ConversationId, HostId, IdentityId, LifeId, Listener, NamespaceId, Publication,
     Recordings, Tenant,
@@ -304,6 +304,12 @@ impl Matcher {
 
     fn listening(&self, proto: Proto, role: Role<'_>, trace: &mut impl Trace) -> Fit {
         let local = role.local();
+        // Of a TCP listener's is the handshake alone: a connection has a socket of its own, and a
+        // process that need not be who listens.
+        let is_handshake = |tcp: &Tcp| if role.sent { tcp.is_syn_ack() } else { tcp.is_syn() };
+        if proto == Proto::TCP && !role.packet.tcp.as_ref().is_some_and(is_handshake) {
+            return Fit::Nobody;
+        }
         if !self.listeners.knows(proto, local.port()) {
             return Fit::Nobody;
         }

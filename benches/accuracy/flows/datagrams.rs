@@ -69,6 +69,7 @@ fn life(
         local,
         remote,
         owners: vec![(i64::MIN, owner)],
+        opener: None,
         syn_ns: None,
     })
 }

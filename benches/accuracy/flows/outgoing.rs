@@ -51,6 +51,7 @@ pub(super) fn refused(world: &mut World, start_ns: i64) {
         local,
         remote: Some(server),
         owners: vec![(i64::MIN, owner)],
+        opener: None,
         syn_ns: Some(start_ns),
     });
     world.row(start_ns - 10 * MICRO, Kind::TcpConnect, life);

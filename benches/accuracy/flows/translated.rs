@@ -29,6 +29,7 @@ fn translate(
     onward: [SocketAddr; 2],
 ) -> RowId {
     let [local, remote] = original;
+    let id = world.random.next() as u32;
     world.rows.push(Row {
         ts: syn_ns + world.random.range(0, 20 * MILLI),
         kind: Kind::Nat,
@@ -39,7 +40,7 @@ fn translate(
         netns: ROOT,
         local,
         remote: Some(remote),
-        extra: Extra::Onward(onward[0], onward[1]),
+        extra: Extra::Onward { src: onward[0], dst: onward[1], id },
     });
     RowId(world.rows.len() - 1)
 }

@@ -2,7 +2,7 @@
 //! reaches back to its own SYN, however long ago that was, and never past it.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
 use schema::flow::Way;
 use schema::{EventDirection, Kind, Proto};
@@ -13,7 +13,21 @@ use crate::syn::{Attempt, SynTable};
 
 /// For each conversation the position of its attempt among those of its flow.
 #[derive(Debug, Default)]
-pub(super) struct OwnSyns(Vec<Option<u32>>);
+pub(super) struct OwnSyns {
+    positions: Vec<Option<u32>>,
+    /// Conversations whose close was not recorded, and that are over, as a new one of the same
+    /// tuple shows.
+    superseded: HashMap<ConversationId, Superseded>,
+}
+
+/// How a new connection took the tuple of an old one.
+#[derive(Clone, Copy, Debug)]
+struct Superseded {
+    /// Its SYN.
+    syn_ns: i64,
+    /// From then on the old socket is gone: before, it may still have answered the SYN.
+    from_ns: i64,
+}
 
 impl OwnSyns {
     /// Finds the attempts of all conversations.
@@ -23,7 +37,8 @@ impl OwnSyns {
         syns: &SynTable,
         before_ns: i64,
     ) -> Self {
-        let mut own = Self(vec![None; recordings.conversations.len()]);
+        let positions = vec![None; recordings.conversations.len()];
+        let mut own = Self { positions, superseded: HashMap::new() };
         for conversation in &recordings.conversations {
             let tuple = conversation.tuple;
             if tuple.proto != Proto::TCP {
@@ -39,6 +54,10 @@ impl OwnSyns {
             if is_first && !attempts.is_empty() {
                 for lane in lanes(entries) {
                     own.assign_lane(recordings, lane, attempts, way, before_ns);
+                }
+                // Of several namespaces each has attempts of its own.
+                if lanes(entries).count() == 1 {
+                    own.supersede(recordings, entries, attempts, way);
                 }
             }
         }
@@ -97,13 +116,50 @@ impl OwnSyns {
         }
     }
 
+    /// Finds which of `entries` that have no close are over: a host makes no SYN, and answers none,
+    /// of a connection it still has.
+    fn supersede(
+        &mut self,
+        recordings: &Recordings,
+        entries: &[Entry],
+        attempts: &[Attempt],
+        way: Way,
+    ) {
+        for entry in entries {
+            let id = entry.conversation;
+            if recordings.life(recordings.conversation(id).life).closed.is_some() {
+                continue;
+            }
+            let next = match self.of(id) {
+                Some(own) => own + 1,
+                None => attempts.partition_point(|attempt| attempt.first_ns <= entry.start_ns),
+            };
+            let taken = attempts[next..].iter().find_map(|attempt| {
+                let syn_ns = attempt.first_ns;
+                let answered_ns = (attempt.opener != way).then_some(attempt.answered_ns);
+                let from_ns = answered_ns.unwrap_or(Some(syn_ns))?;
+                Some(Superseded { syn_ns, from_ns })
+            });
+            if let Some(taken) = taken {
+                self.superseded.insert(id, taken);
+            }
+        }
+    }
+
+    /// Whether `id`, whose close was not recorded, was over by the time of a packet; a SYN is of a
+    /// new connection.
+    pub(super) fn is_superseded(&self, id: ConversationId, is_syn: bool, time_ns: i64) -> bool {
+        let taken = (!self.superseded.is_empty()).then(|| self.superseded.get(&id)).flatten();
+        taken.is_some_and(|taken| time_ns >= if is_syn { taken.syn_ns } else { taken.from_ns })
+    }
+
     fn slot(&mut self, id: ConversationId) -> Option<&mut Option<u32>> {
-        self.0.get_mut(usize::try_from(id.0).ok()?)
+        self.positions.get_mut(usize::try_from(id.0).ok()?)
     }
 
     /// The position of the attempt that `id` began with, if the capture has it.
     pub(super) fn of(&self, id: ConversationId) -> Option<usize> {
-        let position = *self.0.get(usize::try_from(id.0).ok()?)?;
+        let position = *self.positions.get(usize::try_from(id.0).ok()?)?;
         usize::try_from(position?).ok()
     }
 }

@@ -74,7 +74,13 @@ impl<'a> End<'a> {
                 return choice.fit;
             }
         }
-        for entry in self.reaching(time_ns, 0).filter(|entry| time_ns <= entry.end_ns) {
+        let is_over = |entry: &Entry| {
+            packet.tcp.as_ref().is_some_and(|tcp| {
+                self.own_syns.is_superseded(entry.conversation, tcp.is_syn(), time_ns)
+            })
+        };
+        let open = self.reaching(time_ns, 0).filter(|entry| time_ns <= entry.end_ns);
+        for entry in open.filter(|entry| !is_over(entry)) {
             choice.add(entry, Rule::Exact);
         }
         if choice.fit != LaneFit::Nobody {

@@ -1,7 +1,7 @@
 //! Files to tables: what each recording says of itself, and its rows one by one ([`rows`] for
 //! those of sockets, [`tables`] for all others).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use indexmap::IndexSet;
@@ -81,6 +81,8 @@ pub(super) struct Builder {
     /// The latest life of a socket.
     sockets: HashMap<(HostId, u64), LifeId>,
     conversations: HashMap<(LifeId, FiveTuple), ConversationId>,
+    /// Lives of which an `owner` row tells.
+    refined: HashSet<LifeId>,
     /// Positions of a life's listeners.
     listeners: HashMap<LifeId, Vec<usize>>,
     places: PlaceBuilder,

@@ -115,7 +115,14 @@ impl Builder {
             life.bytes = bytes.filter(|_| kind == Kind::TcpClose);
         }
         let Some(owner) = owner else { return };
-        if kind == Kind::Owner {
+        if kind == Kind::TcpClose
+            && life.direction == Some(EventDirection::In)
+            && !self.refined.contains(&id)
+        {
+            // It names who used the socket. Where the row that told so first was lost, this does.
+            life.owner = Some(owner);
+        } else if kind == Kind::Owner {
+            self.refined.insert(id);
             if direction.is_some() {
                 life.owner = Some(owner);
                 life.tid = columns.tid.get(at);

@@ -18,8 +18,15 @@ const REMOVED: &str = "removed";
 /// Translations and publications that have not ended, by what names them; their positions.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
-    translations: HashMap<(HostId, Option<NamespaceId>, FiveTuple), usize>,
+    translations: HashMap<(HostId, Option<NamespaceId>, FiveTuple), Tracked>,
     publications: HashMap<(HostId, Option<NamespaceId>, FiveTuple), usize>,
+}
+
+/// A translation's position, and the number that connection tracking gave its connection.
+#[derive(Clone, Copy, Debug)]
+struct Tracked {
+    position: usize,
+    id: Option<u32>,
 }
 
 impl Builder {
@@ -106,11 +113,13 @@ impl Builder {
         };
         let original = FiveTuple::new(proto, source, target);
         let key = (host, namespace, original);
+        let id = columns.ct_id.get(at);
         if kind == Kind::NatEnd {
             // Ends come late: one of an earlier connection says nothing of the one that stands.
-            if let Some(&known) = self.standing.translations.get(&key) {
-                let standing = &mut self.out.translations[known];
-                if standing.start_ns < time_ns && standing.end_ns == i64::MAX {
+            if let Some(known) = self.standing.translations.get(&key) {
+                let standing = &mut self.out.translations[known.position];
+                let is_its = known.id.zip(id).is_none_or(|(known, id)| known == id);
+                if is_its && standing.start_ns < time_ns && standing.end_ns == i64::MAX {
                     standing.end_ns = time_ns;
                 }
             }
@@ -126,14 +135,16 @@ impl Builder {
         if original == onward {
             return;
         }
-        if let Some(&known) = self.standing.translations.get(&key) {
-            let standing = &mut self.out.translations[known];
-            // Told again, as after a dump.
-            if standing.onward == onward && standing.end_ns == i64::MAX {
+        if let Some(known) = self.standing.translations.get(&key) {
+            let standing = &self.out.translations[known.position];
+            // Told again, as after a dump. Another connection may have the same tuples before the
+            // end of the former one is told, and between the two somebody else the translated one.
+            if known.id == id && standing.onward == onward && standing.end_ns == i64::MAX {
                 return;
             }
         }
-        self.standing.translations.insert(key, self.out.translations.len());
+        let position = self.out.translations.len();
+        self.standing.translations.insert(key, Tracked { position, id });
         let (start_ns, end_ns) = (time_ns, i64::MAX);
         self.out.translations.push(Translation {
             host,
