@@ -304,12 +304,6 @@ impl Matcher {
 
     fn listening(&self, proto: Proto, role: Role<'_>, trace: &mut impl Trace) -> Fit {
         let local = role.local();
-        // Of a TCP listener's is the handshake alone: a connection has a socket of its own, and a
-        // process that need not be who listens.
-        let is_handshake = |tcp: &Tcp| if role.sent { tcp.is_syn_ack() } else { tcp.is_syn() };
-        if proto == Proto::TCP && !role.packet.tcp.as_ref().is_some_and(is_handshake) {
-            return Fit::Nobody;
-        }
         if !self.listeners.knows(proto, local.port()) {
             return Fit::Nobody;
         }
@@ -318,7 +312,12 @@ impl Matcher {
             let handed = self.recordings.handed_over(listener.life, role.seen.time_ns);
             handed.or(self.recordings.life(listener.life).owner)
         };
-        let fit = self.listeners.find(proto, local, &self.windows, &self.chooser(role), owner);
+        // Of a TCP listener's is the handshake. Whatever else comes to its port is another socket's, of
+        // a process that need not be who listens, unless it is known that there is none.
+        let is_handshake = |tcp: &Tcp| if role.sent { tcp.is_syn_ack() } else { tcp.is_syn() };
+        let is_its = proto != Proto::TCP || role.packet.tcp.as_ref().is_some_and(is_handshake);
+        let fit =
+            self.listeners.find(proto, local, is_its, &self.windows, &self.chooser(role), owner);
         if let Fit::One(Found { holder: Some(holder), lane, rule, .. }) = fit {
             trace.step(|| Step::Candidate(holder, lane, Some(rule)));
         }

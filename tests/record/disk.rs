@@ -4,10 +4,9 @@ use std::{net::UdpSocket, path::PathBuf};
 
 use anyhow::{Result, ensure};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use schema::Kind;
 use tempfile::TempDir;
 
-use super::{EBPFREC, live::Scenario, recording::Recording, rows::of_kind};
+use super::{EBPFREC, live::Scenario, recording::Recording};
 
 pub(crate) const ALL: &[Scenario] = &[
     ("a_full_disk_leaves_a_whole_event_file", events),

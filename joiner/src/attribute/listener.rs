@@ -39,11 +39,13 @@ impl Listeners {
         self.0.contains_key(&(proto, port))
     }
 
-    /// Who listens at `local`; the address a packet has there is the chooser's.
+    /// Who listens at `local`; the address a packet has there is the chooser's. One that is not
+    /// surely `is_its`, since another socket may have been there, needs a recording without a gap.
     pub(super) fn find(
         &self,
         proto: Proto,
         local: Endpoint,
+        is_its: bool,
         windows: &Windows,
         chooser: &Chooser<'_>,
         owner_of: impl Fn(&Listener) -> Option<IdentityId>,
@@ -62,8 +64,9 @@ impl Listeners {
             let lane = Lane { host: life.host, namespace: life.namespace };
             let is_wildcard = closeness != Closeness::Address;
             // Whoever took the port since may be among what was lost.
-            let is_lost = recordings.hosts[usize::from(life.host.0)].lost_at(time_ns);
-            if !is_open || is_lost || !chooser.is_possible(lane, is_wildcard) {
+            let host = &recordings.hosts[usize::from(life.host.0)];
+            let is_known = !host.lost_at(time_ns) && (is_its || host.is_whole_until(time_ns));
+            if !is_open || !is_known || !chooser.is_possible(lane, is_wildcard) {
                 continue;
             }
             let this = Found {

@@ -96,12 +96,14 @@ impl OwnSyns {
                 attempts.partition_point(|attempt| attempt.first_ns <= time_ns).max(free)
             };
             let own = if life.opened == Kind::TcpConnect {
-                // The row precedes the SYN; the other order is clock slack.
+                // The row precedes the SYN; the other order is clock slack. At once, that is: one
+                // further away is another connection's.
                 let earliest = until(entry.start_ns.saturating_sub(before_ns).saturating_sub(1));
                 let start = until(entry.start_ns.saturating_sub(1));
-                (start..until(entry.end_ns))
-                    .find(fits)
-                    .or_else(|| (earliest..start).rev().find(fits))
+                let candidates =
+                    [(start..until(entry.end_ns)).find(fits), (earliest..start).rev().find(fits)];
+                let distance = |own: &usize| attempts[*own].first_ns.abs_diff(entry.start_ns);
+                candidates.into_iter().flatten().min_by_key(distance)
             } else {
                 // The row follows the handshake, or the whole of it (a socket that was there
                 // already); the other order is clock slack.
@@ -134,7 +136,10 @@ impl OwnSyns {
                 Some(own) => own + 1,
                 None => attempts.partition_point(|attempt| attempt.first_ns <= entry.start_ns),
             };
-            let taken = attempts[next..].iter().find_map(|attempt| {
+            // Of two that open at once each may seem to take the other's tuple.
+            let opener = self.of(id).map(|own| attempts[own].opener);
+            let again = |attempt: &&Attempt| opener.is_none_or(|opener| attempt.opener == opener);
+            let taken = attempts[next..].iter().filter(again).find_map(|attempt| {
                 let syn_ns = attempt.first_ns;
                 let answered_ns = (attempt.opener != way).then_some(attempt.answered_ns);
                 let from_ns = answered_ns.unwrap_or(Some(syn_ns))?;

@@ -96,6 +96,13 @@ impl Host {
         self.losses.iter().any(|&(from, to)| from <= to_ns && from_ns <= to)
     }
 
+    /// Whether `time_ns` was recorded and nothing was lost before.
+    #[must_use]
+    pub fn is_whole_until(&self, time_ns: i64) -> bool {
+        let is_recorded = self.recorded.iter().any(|&(from, to)| from <= time_ns && time_ns <= to);
+        is_recorded && !self.lost_between(i64::MIN, time_ns)
+    }
+
     /// Whether events were lost around `time_ns`.
     #[must_use]
     pub fn lost_at(&self, time_ns: i64) -> bool {

@@ -158,3 +158,24 @@ fn a_table_of_the_users_leads_on() {
          1.500 pkt 10.99.0.2:5000 > 203.0.113.8:443 . if=lan0 = remote | remote"
     ));
 }
+
+#[test]
+fn the_same_translation_again_is_another_connections() {
+    // One container's, another's, and the first one's once more, before the ends are told.
+    check(
+        "0.1 interface if=lan0 index=2 10.99.0.1 ns=1
+         0.1 interface if=eth0 index=4 172.17.0.2 ns=5
+         0.1 interface if=eth0 index=4 172.17.0.3 ns=6
+         1.0 tcp_connect one#1 172.17.0.2:4000 > 10.99.0.2:80 ns=5
+         1.001 nat 172.17.0.2:4000 > 10.99.0.2:80 => 10.99.0.1:4000 > 10.99.0.2:80 ns=1 ct=1
+         2.0 tcp_close one#1 172.17.0.2:4000 > 10.99.0.2:80 ns=5
+         3.0 tcp_connect two#2 172.17.0.3:4000 > 10.99.0.2:80 ns=6
+         3.001 nat 172.17.0.3:4000 > 10.99.0.2:80 => 10.99.0.1:4000 > 10.99.0.2:80 ns=1 ct=2
+         4.0 tcp_close two#2 172.17.0.3:4000 > 10.99.0.2:80 ns=6
+         5.0 tcp_connect three#3 172.17.0.2:4000 > 10.99.0.2:80 ns=5
+         5.001 nat 172.17.0.2:4000 > 10.99.0.2:80 => 10.99.0.1:4000 > 10.99.0.2:80 ns=1 ct=3
+         1.5 pkt 10.99.0.1:4000 > 10.99.0.2:80 . if=lan0 = one nat+exact | remote
+         3.5 pkt 10.99.0.1:4000 > 10.99.0.2:80 . if=lan0 = two nat+exact | remote
+         5.5 pkt 10.99.0.1:4000 > 10.99.0.2:80 . if=lan0 = three nat+exact | remote",
+    );
+}

@@ -15,6 +15,15 @@ fn the_first_reader_of_an_accepted_socket_has_it_for_life() {
 }
 
 #[test]
+fn where_the_row_of_the_worker_was_lost_the_close_names_it() {
+    check(
+        "1.0 tcp_accept master#1 10.0.0.1:80 > 10.0.0.9:5000
+         9.0 tcp_close worker#1 10.0.0.1:80 > 10.0.0.9:5000
+         1.5 pkt 10.0.0.9:5000 > 10.0.0.1:80 . = remote | worker exact",
+    );
+}
+
+#[test]
 fn a_socket_that_was_handed_over_changes_hands_then() {
     check(
         "1.0 tcp_accept inetd#1 10.0.0.1:80 > 10.0.0.9:5000
@@ -52,7 +61,19 @@ fn the_listener_speaks_for_a_connection_nobody_recorded() {
          1.0 tcp_listen nginx#1 0.0.0.0:80 ns=5
          1.5 pkt 10.0.0.9:5000 > 10.0.0.1:80 S = remote | nginx listener
          1.6 pkt 10.0.0.1:80 > 10.0.0.9:5000 S. = nginx listener | remote
-         1.6 pkt 10.0.0.9:5000 > 10.0.0.1:81 S = remote | no-socket",
+         1.6 pkt 10.0.0.9:5000 > 10.0.0.1:81 S = remote | no-socket
+         1.7 pkt 10.0.0.9:5000 > 10.0.0.1:80 . = remote | nginx listener
+         1.8 pkt 10.0.0.1:80 > 10.0.0.9:5000 . = nginx listener | remote",
+    );
+    // Where a row may be missing, an established connection may be any worker's.
+    check(
+        "0.1 interface if=eth0 index=2 10.0.0.1 ns=5
+         0.5 tcp_listen nginx#1 0.0.0.0:80 ns=5
+         2.0 lost error=ring count=1
+         5.5 pkt 10.0.0.9:5000 > 10.0.0.1:80 S = remote | nginx listener
+         5.6 pkt 10.0.0.1:80 > 10.0.0.9:5000 S. = nginx listener | remote
+         5.7 pkt 10.0.0.9:5000 > 10.0.0.1:80 . = remote | no-socket
+         5.8 pkt 10.0.0.1:80 > 10.0.0.9:5000 . = no-socket | remote",
     );
     // Who binds a port with others may be any of them.
     check(

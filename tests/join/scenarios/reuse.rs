@@ -169,3 +169,29 @@ fn a_socket_that_was_there_before_is_exact_from_the_start() {
          50.0 pkt 10.0.0.9:5000 > 10.0.0.1:22 . = remote | sshd exact",
     );
 }
+
+#[test]
+fn a_new_connection_that_nobody_recorded_is_not_that_of_a_lost_close() {
+    check(
+        "1.0 tcp_connect curl#1 10.0.0.1:4000 > 10.0.0.2:80
+         0.9 pkt 10.0.0.1:4000 > 10.0.0.2:80 S seq=100 = curl early | remote
+         2.0 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = curl exact | remote
+         5.0 pkt 10.0.0.1:4000 > 10.0.0.2:80 S seq=900 = no-socket | remote
+         6.0 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = no-socket | remote",
+    );
+    // A SYN from elsewhere may be forged: until it is answered, the old socket is there.
+    check(
+        "1.0 tcp_accept nginx#1 10.0.0.1:80 > 10.0.0.9:5000
+         0.9 pkt 10.0.0.9:5000 > 10.0.0.1:80 S seq=100 = remote | nginx early
+         5.0 pkt 10.0.0.9:5000 > 10.0.0.1:80 S seq=900 = remote | nginx exact
+         5.1 pkt 10.0.0.1:80 > 10.0.0.9:5000 . seq=7 ack=300 = nginx exact | remote",
+    );
+    check(
+        "1.0 tcp_accept nginx#1 10.0.0.1:80 > 10.0.0.9:5000
+         0.9 pkt 10.0.0.9:5000 > 10.0.0.1:80 S seq=100 = remote | nginx early
+         5.0 pkt 10.0.0.9:5000 > 10.0.0.1:80 S seq=900 = remote | no-socket
+         5.1 pkt 10.0.0.1:80 > 10.0.0.9:5000 . seq=7 ack=300 = nginx exact | remote
+         5.2 pkt 10.0.0.1:80 > 10.0.0.9:5000 S. seq=7 ack=901 = no-socket | remote
+         5.3 pkt 10.0.0.9:5000 > 10.0.0.1:80 . = remote | no-socket",
+    );
+}

@@ -44,6 +44,7 @@ pub(super) fn parse<'a>(
         v6only: number(words, "v6only"),
         direction: value(words, "direction"),
         peer_cookie: number(words, "peer"),
+        ct_id: number(words, "ct"),
         cmdline: None,
         ..Event::default()
     };
