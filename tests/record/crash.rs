@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use recorder::clock::boot_ns;
 use rustix::process::Signal;
 use schema::Kind;
@@ -157,10 +157,18 @@ fn check_storm(
             continue;
         }
         let span = connection.before..=connection.after;
-        let rows = by_port.get(&connection.port).into_iter().flatten();
-        let found = rows.filter(|row| span.contains(&row.boot_ns)).count();
+        let of_port = by_port.get(&connection.port).into_iter().flatten();
+        let found = of_port.filter(|row| span.contains(&row.boot_ns)).count();
         let age = killed - connection.after;
-        ensure!(found == 1, "{found} rows of port {}, {age} ns old", connection.port);
+        if found != 1 {
+            let port = connection.port;
+            let last = rows.iter().map(|row| row.boot_ns).max();
+            let behind = last.map(|last| killed.saturating_sub(last));
+            bail!(
+                "{found} rows of port {port}, {age} ns old; {} in all, the last {behind:?} ns old",
+                rows.len()
+            );
+        }
         checked += 1;
     }
     Ok(checked)
