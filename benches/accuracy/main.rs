@@ -48,7 +48,11 @@ fn main() -> ExitCode {
     let mut runs = vec![];
     for seed in 1..=seeds {
         let run = match &keep {
-            Some(folder) => run(seed, flows, folder),
+            Some(folder) => {
+                let folder = folder.join(format!("seed-{seed}"));
+                std::fs::create_dir_all(&folder).expect("folder");
+                run(seed, flows, &folder)
+            }
             None => run(seed, flows, tempfile::tempdir().expect("folder").path()),
         };
         report::print_progress(seed, &run);

@@ -8,6 +8,8 @@ use schema::{Kind, Proto};
 
 use crate::world::{Extra, LENGTH_NS, Life, LifeId, MILLI, Row, RowId, SECOND, World};
 
+/// How long after its row open sockets are listed again.
+const RELIST_NS: i64 = 1200 * MILLI;
 /// How long each loss lasts; its row covers the second before it.
 const LOSS_NS: i64 = 400 * MILLI;
 /// How many there are.
@@ -56,7 +58,11 @@ impl Recording {
         let begins: Vec<i64> =
             (0..LOSSES).map(|_| world.random.range(30 * SECOND, LENGTH_NS - 30 * SECOND)).collect();
         let mut losses: Vec<(i64, u64)> = begins.iter().map(|begin| (begin + LOSS_NS, 0)).collect();
-        let mut rows = snapshot(world);
+        let mut rows = snapshot(world, 0);
+        // What is open is told again after every loss.
+        for (ts, _) in &losses {
+            rows.extend(snapshot(world, ts + RELIST_NS));
+        }
         let mut kept = vec![];
         for row in &world.rows {
             let mut keep = (0..=LENGTH_NS).contains(&row.ts);
@@ -114,8 +120,8 @@ impl Recording {
     }
 }
 
-/// Rows of the sockets that exist when the recording begins.
-fn snapshot(world: &mut World) -> Vec<Row> {
+/// Rows of the sockets that exist at some time.
+fn snapshot(world: &mut World, at_ns: i64) -> Vec<Row> {
     let mut spans: Vec<Option<(i64, i64)>> = vec![None; world.lives.len()];
     for row in &world.rows {
         let Some(LifeId(life)) = row.life else { continue };
@@ -126,8 +132,8 @@ fn snapshot(world: &mut World) -> Vec<Row> {
     }
     let mut rows = vec![];
     for (id, span) in (0..).map(LifeId).zip(spans) {
-        let ts = world.random.range(MILLI, 5 * MILLI);
-        if span.is_none_or(|(start, end)| start >= 0 || end <= ts) {
+        let ts = at_ns + world.random.range(MILLI, 5 * MILLI);
+        if span.is_none_or(|(start, end)| start >= at_ns || end <= ts) {
             continue;
         }
         let life = &world.lives[id.0];

@@ -228,7 +228,7 @@ impl World {
         let life =
             self.add_life(Life { netns, proto, direction, local, remote, owners, opener, syn_ns });
         let kind = if proto == Proto::TCP { Kind::TcpListen } else { Kind::UdpBind };
-        let ts = self.random.pick(&[-100, 0]) * SECOND;
+        let ts = self.random.pick(&[-100, -20]) * SECOND;
         self.row(ts, kind, life);
         self.listeners.insert((netns, local, proto), life);
         life

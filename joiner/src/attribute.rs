@@ -34,7 +34,7 @@ mod translate;
 mod verdict;
 
 use self::lanes::{Chooser, Fit, Found};
-use self::listener::Listeners;
+use self::listener::{Listeners, Wanted};
 use self::own_syn::OwnSyns;
 use self::proxy::{Far, Leg, Proxies};
 use self::publish::Publications;
@@ -43,6 +43,9 @@ use self::settle::{End, LaneFit};
 pub use self::trace::{Step, Trace};
 use self::translate::{Translations, View};
 pub use self::verdict::{Holder, SideVerdict, Verdict, Via};
+
+/// How often, in halves of what is left each time, a connection is looked at to find its other end.
+const LOOKS: u32 = 16;
 
 /// How far beyond its rows a life reaches, nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +122,8 @@ impl Matcher {
         let translations = std::mem::take(&mut recordings.translations);
         let seen = SynTable::from_unordered(syns.clone());
         let translations = Translations::new(translations, &seen, &windows);
-        translations.share(&mut syns);
+        let until_ns = recordings.hosts.iter().flat_map(|host| &host.recorded);
+        translations.share(&mut syns, until_ns.map(|&(_, to)| to).max().unwrap_or(i64::MAX));
         let syns = if translations.is_empty() { seen } else { SynTable::from_unordered(syns) };
         let own_syns = OwnSyns::assign(&recordings, &index, &syns, windows.before_ns);
         let publications = recordings.publications.iter().chain(table).copied().collect();
@@ -212,6 +216,8 @@ impl Matcher {
         let mut nat = false;
         if fit.is_nobody() {
             (fit, nat) = self.elsewhere(role, trace);
+        } else if role.packet.tuple.proto == Proto::UDP {
+            fit = self.unless_bound(fit, role, trace);
         }
         let reason = match fit {
             Fit::One(Found { holder: Some(holder), owner: Some(owner), rule, .. }) => {
@@ -232,6 +238,17 @@ impl Matcher {
         SideVerdict::Unnamed(reason)
     }
 
+    /// A datagram that precedes a socket's first row is not that socket's where another one has the
+    /// port.
+    fn unless_bound(&self, fit: Fit, role: Role<'_>, trace: &mut impl Trace) -> Fit {
+        let Fit::One(Found { rule: Rule::Early, owner, .. }) = fit else { return fit };
+        match self.listening(Proto::UDP, role, trace) {
+            Fit::Nobody => fit,
+            Fit::One(bound) if bound.owner == owner => fit,
+            bound => bound,
+        }
+    }
+
     /// Who has the end, if none of the lives with the packet's own tuple; and whether through a
     /// translation.
     #[cold]
@@ -246,7 +263,7 @@ impl Matcher {
                 self.lives_of(view.tuple, role.behind(view), trace)
             });
             let fit = self.join(found.collect(), role);
-            if !fit.is_nobody() {
+            if !fit.is_nobody() && !self.is_taken_again(fit, role) {
                 return (fit, true);
             }
         }
@@ -285,6 +302,18 @@ impl Matcher {
         (fit, false)
     }
 
+    /// Whether the tuple that a packet has on its way became another connection's after the one that
+    /// was found behind a translation was over.
+    fn is_taken_again(&self, fit: Fit, role: Role<'_>) -> bool {
+        let Fit::One(Found { rule: Rule::Late, holder: Some(Holder::Conversation(id)), .. }) = fit
+        else {
+            return false;
+        };
+        let end_ns = self.recordings.life(self.recordings.conversation(id).life).end_ns;
+        let since = end_ns..=role.seen.time_ns;
+        self.syns.attempts(&role.key).iter().any(|attempt| since.contains(&attempt.first_ns))
+    }
+
     fn is_published(&self, proto: Proto, end: Endpoint, role: Role<'_>) -> bool {
         let time_ns = role.seen.time_ns;
         self.publications.covering(&self.recordings, proto, end, time_ns).next().is_some()
@@ -316,12 +345,24 @@ impl Matcher {
         // a process that need not be who listens, unless it is known that there is none.
         let is_handshake = |tcp: &Tcp| if role.sent { tcp.is_syn_ack() } else { tcp.is_syn() };
         let is_its = proto != Proto::TCP || role.packet.tcp.as_ref().is_some_and(is_handshake);
-        let fit =
-            self.listeners.find(proto, local, is_its, &self.windows, &self.chooser(role), owner);
+        if !is_its && self.lingers(role) {
+            return Fit::Nobody;
+        }
+        let wanted = Wanted { proto, local, sent: role.sent, is_its };
+        let fit = self.listeners.find(wanted, &self.windows, &self.chooser(role), owner);
         if let Fit::One(Found { holder: Some(holder), lane, rule, .. }) = fit {
             trace.step(|| Step::Candidate(holder, lane, Some(rule)));
         }
         fit
+    }
+
+    /// Whether a connection of the same tuple may still be spoken for.
+    fn lingers(&self, role: Role<'_>) -> bool {
+        let [senders, receivers] = self.index.both_ends(&role.key, role.way);
+        let time_ns = role.seen.time_ns;
+        let since_ns = time_ns.saturating_sub(self.windows.after_ns);
+        let entries = if role.sent { senders } else { receivers };
+        entries.iter().any(|entry| entry.start_ns <= time_ns && since_ns <= entry.end_ns)
     }
 
     fn chooser<'a>(&'a self, role: Role<'a>) -> Chooser<'a> {
@@ -391,6 +432,7 @@ impl Matcher {
     fn lane(&self, entries: &[Entry], role: Role<'_>, trace: &mut impl Trace) -> Option<Found> {
         let time_ns = role.seen.time_ns;
         let end = End {
+            recordings: &self.recordings,
             entries,
             key: &role.key,
             syns: &self.syns,
@@ -463,10 +505,11 @@ impl Matcher {
     fn at_the_far_end(&self, life: LifeId, time_ns: i64) -> Option<(IdentityId, bool)> {
         let conversation = self.recordings.conversation(self.proxies.conversation(life)?);
         let this = self.recordings.life(life);
+        let end_ns = this.end_ns.min(this.sure_ns);
         // Who is there does not change while the connection lasts. Half way through, both its ends
-        // are open, and another connection's of the same tuple are not.
-        let half_way = this.start_ns.midpoint(this.end_ns);
-        let is_within = (this.start_ns + 1..this.end_ns).contains(&time_ns);
+        // are open, and another connection's of the same tuple are not; nearer to its end, where the
+        // SYN had to be sent again, or to its start, where this end stayed behind.
+        let is_within = (this.start_ns + 1..end_ns).contains(&time_ns);
         let tuple = conversation.tuple;
         let packet = Packet::of(tuple);
         let look = |at_ns| {
@@ -479,10 +522,27 @@ impl Matcher {
                 fit => (fit, false),
             }
         };
-        let (mut fit, mut nat) = look(half_way);
-        if fit.is_nobody() && is_within {
-            (fit, nat) = look(time_ns);
-        }
+        let length_ns = end_ns.saturating_sub(this.start_ns);
+        let nearer = || (1..=LOOKS).map(|look| length_ns >> look);
+        let to_end = nearer().map(|left| end_ns - left);
+        let to_start = nearer().map(|gone| this.start_ns + gone);
+        let is_open = |&(at_ns, (fit, _)): &(i64, (Fit, bool))| match fit {
+            Fit::One(Found {
+                rule: Rule::Exact, holder: Some(Holder::Conversation(id)), ..
+            }) => {
+                let far = self.recordings.life(self.recordings.conversation(id).life);
+                at_ns <= far.sure_ns
+            }
+            _ => false,
+        };
+        let moments = to_end.chain(is_within.then_some(time_ns)).chain(to_start);
+        let open = moments.map(|at_ns| (at_ns, look(at_ns))).find(is_open);
+        let listening = || {
+            let half_way = look(this.start_ns.midpoint(end_ns));
+            matches!(half_way.0, Fit::One(found) if found.rule == Rule::Listener)
+                .then_some(half_way)
+        };
+        let (fit, nat) = open.map(|(_, found)| found).or_else(listening)?;
         let Fit::One(found) = fit else { return None };
         let owner = match found.holder? {
             Holder::Conversation(far) => {

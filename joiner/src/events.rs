@@ -115,7 +115,10 @@ impl Recordings {
             }
         }
         for life in lives.iter_mut().filter(|life| life.host == host) {
-            (life.start_ns, life.end_ns) = (moved(life.start_ns), moved(life.end_ns));
+            let Life { start_ns, end_ns, sure_ns, .. } = life;
+            for time_ns in [start_ns, end_ns, sure_ns] {
+                *time_ns = moved(*time_ns);
+            }
         }
         for translation in self.translations.iter_mut().filter(|of| of.host == host) {
             translation.start_ns = moved(translation.start_ns);

@@ -96,6 +96,14 @@ impl Index {
         let mut index = Self::default();
         for group in placed.chunk_by_mut(|a, b| a.place == b.place) {
             let first = position(&index.entries);
+            // In the capture, attempts to connect are those of all namespaces with the tuple: none
+            // tells that a connection of one of them is over.
+            if group[0].lane != group[group.len() - 1].lane {
+                for placed in &mut *group {
+                    let life = recordings.life(recordings.conversation(placed.conversation).life);
+                    placed.end_ns = placed.end_ns.min(life.sure_ns);
+                }
+            }
             for lane in group.chunk_by_mut(|a, b| a.lane == b.lane) {
                 end_where_the_next_begins(recordings, lane);
                 index.push_lane(recordings, lane);

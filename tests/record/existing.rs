@@ -1,7 +1,10 @@
 //! Sockets that are older than the recording: listed at its start, in every namespace, with the
 //! process that holds them.
 
-use std::net::SocketAddr;
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use schema::Kind;
@@ -22,6 +25,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("an_older_listener_shared_by_a_family_is_its_fathers", shared),
     ("the_end_of_an_older_socket_is_told", end),
     ("what_the_hooks_saw_is_not_listed_again", once),
+    ("after_a_loss_what_is_still_open_is_told_again", after_a_loss),
 ];
 
 const EVENTS: &[&str] = &["--events", "ev.parquet"];
@@ -177,4 +181,34 @@ fn own_netns() -> Result<u64> {
 fn netns(path: &str) -> Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
     Ok(std::fs::metadata(path)?.ino())
+}
+
+fn after_a_loss() -> Result<()> {
+    // A ring that is too small for what follows.
+    let recording = Recording::start(EBPFREC, &["--events", "ev.parquet", "--ring-size", "16K"])?;
+    let held = UdpSocket::bind("127.0.0.1:0")?;
+    let gone = UdpSocket::bind("127.0.0.1:0")?;
+    let ports = [held.local_addr()?, gone.local_addr()?];
+    let begin = Instant::now();
+    let mut gone = Some(gone);
+    while begin.elapsed() < Duration::from_secs(2) {
+        drop(UdpSocket::bind("127.0.0.1:0")?);
+        if begin.elapsed() > Duration::from_secs(1) {
+            gone = None;
+        }
+    }
+    drop(gone);
+    // Nothing tells from outside when it has been done: it takes as long as other tests go on to
+    // fill the ring, and no more than ten seconds.
+    std::thread::sleep(Duration::from_secs(13));
+    let (meta, rows) = recording.finish()?.events("ev.parquet")?;
+    let lost: serde_json::Value = serde_json::from_str(&meta.lost)?;
+    ensure!(lost["ring"].as_u64() > Some(0), "{lost}");
+    let first_loss = rows.iter().find(|row| row.kind == Kind::Lost).context("no loss")?.boot_ns;
+    let again = |local| {
+        let is_it = |row: &&EventRow| row.kind == Kind::Socket && row.local == Some(local);
+        rows.iter().filter(is_it).filter(|row| row.boot_ns > first_loss).count()
+    };
+    ensure!(again(ports[0]) > 0 && again(ports[1]) == 0, "{:?}", ports.map(again));
+    Ok(())
 }

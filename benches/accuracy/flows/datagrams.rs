@@ -104,7 +104,8 @@ pub(super) fn connected(world: &mut World, start_ns: i64) {
         free_ns += world.random.range(MILLI, 2 * SECOND);
         datagram(world, path, free_ns, (far, End::Nobody), (near, End::Nobody));
     }
-    world.release(key, near.port(), free_ns);
+    // The next socket's row is written before its first datagram.
+    world.release(key, near.port(), free_ns + MILLI);
 }
 
 /// A socket that sends to several peers, and reads what they answer.

@@ -63,7 +63,11 @@ fn proxied(world: &mut World, start_ns: i64, which: usize) {
         lasts_ns,
     });
     // The back, made once the front is there.
-    let back_ns = start_ns + 2 * rtt_ns + 1500 * MICRO;
+    let accepted = world.rows.iter().rev().find(|row| {
+        row.kind == Kind::TcpAccept && row.life.is_some() && row.life == front_done.server
+    });
+    let accepted_ns = accepted.map_or(start_ns + 2 * rtt_ns, |row| row.ts);
+    let back_ns = accepted_ns + 1500 * MICRO;
     let inside = SocketAddr::new(WEB_ADDR, INSIDE);
     let back_key = (ROOT, GATEWAY, inside, Proto::TCP);
     let back = SocketAddr::new(GATEWAY, world.port(back_key, back_ns));

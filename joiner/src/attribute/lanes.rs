@@ -61,6 +61,16 @@ impl Chooser<'_> {
             let seen = || self.places.namespace(self.recordings, &self.seen);
             return self.translated.or_else(seen).is_none_or(|here| here == namespace);
         }
+        // What passes by a namespace that has the address itself is its own.
+        if self.translated.is_none() {
+            let here = self.places.namespace(self.recordings, &self.seen);
+            let beyond = self.places.beyond(self.recordings, &self.seen);
+            let near = [here, beyond].into_iter().flatten();
+            let mut owners = near.filter(|&near| places.has(near, address, time_ns)).peekable();
+            if owners.peek().is_some() {
+                return owners.any(|owner| owner == namespace);
+            }
+        }
         if places.has(namespace, address, time_ns) {
             return true;
         }

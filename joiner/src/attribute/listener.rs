@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use schema::annotation::Rule;
-use schema::{Endpoint, Proto};
+use schema::{Endpoint, Kind, Proto};
 
 use super::Windows;
 use super::lanes::{Chooser, Fit, Found};
@@ -24,6 +24,18 @@ enum Closeness {
     Any,
 }
 
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) proto: Proto,
+    /// Where the packet came from, or went to.
+    pub(super) local: Endpoint,
+    /// Whether it came from there.
+    pub(super) sent: bool,
+    /// Whether it is a listener's for sure, and not another socket's that had a row of its own.
+    pub(super) is_its: bool,
+}
+
 impl Listeners {
     pub(super) fn new(recordings: &Recordings) -> Self {
         let mut listeners = Self::default();
@@ -39,17 +51,15 @@ impl Listeners {
         self.0.contains_key(&(proto, port))
     }
 
-    /// Who listens at `local`; the address a packet has there is the chooser's. One that is not
-    /// surely `is_its`, since another socket may have been there, needs a recording without a gap.
+    /// Who listens there; the address a packet has there is the chooser's.
     pub(super) fn find(
         &self,
-        proto: Proto,
-        local: Endpoint,
-        is_its: bool,
+        wanted: Wanted,
         windows: &Windows,
         chooser: &Chooser<'_>,
         owner_of: impl Fn(&Listener) -> Option<IdentityId>,
     ) -> Fit {
+        let Wanted { proto, local, .. } = wanted;
         let Some(ids) = self.0.get(&(proto, local.port())) else { return Fit::Nobody };
         let (recordings, time_ns) = (chooser.recordings, chooser.seen.time_ns);
         let mut found: Vec<(Found, Closeness)> = vec![];
@@ -57,15 +67,21 @@ impl Listeners {
             let listener = &recordings.listeners[super::position(id)];
             let Some(closeness) = closeness(listener, local) else { continue };
             let life = recordings.life(listener.life);
-            // What was there at the start may have been there before.
-            let reach = if life.opened == schema::Kind::Socket { windows.before_ns } else { 0 };
-            let is_open =
-                listener.from_ns.saturating_sub(reach) <= time_ns && time_ns <= listener.until_ns;
+            let from_ns = listener.from_ns.saturating_sub(reach(life.opened, wanted, windows));
+            // One that outlived the recording goes on, as connections do; but datagrams may be
+            // another's as soon as nobody looks.
+            let is_open_end = listener.until_ns == life.end_ns && life.closed.is_none();
+            let goes_on = is_open_end && proto == Proto::TCP;
+            let until_ns =
+                listener.until_ns.saturating_add(if goes_on { windows.after_ns } else { 0 });
+            let is_open = from_ns <= time_ns && time_ns <= until_ns;
             let lane = Lane { host: life.host, namespace: life.namespace };
             let is_wildcard = closeness != Closeness::Address;
-            // Whoever took the port since may be among what was lost.
+            // Whoever took the port since may be among what was lost. Of a connection that nobody
+            // knows, the accepted socket may be; or it was gone when the recording began.
             let host = &recordings.hosts[usize::from(life.host.0)];
-            let is_known = !host.lost_at(time_ns) && (is_its || host.is_whole_until(time_ns));
+            let is_known = !host.lost_at(time_ns)
+                && (wanted.is_its || host.is_whole_for(windows.after_ns, time_ns));
             if !is_open || !is_known || !chooser.is_possible(lane, is_wildcard) {
                 continue;
             }
@@ -87,6 +103,18 @@ impl Listeners {
             }
         }
         chooser.choose(found.into_iter().map(|(found, _)| found).collect())
+    }
+}
+
+/// How long before its first row a listener may have been there: one that was there when the
+/// recording began. Not to receive datagrams: who did that before nobody knows. Nor to send them, but
+/// for what the clocks may differ: a port is soon another socket's.
+fn reach(opened: Kind, wanted: Wanted, windows: &Windows) -> i64 {
+    match (opened, wanted.proto) {
+        (Kind::Socket, Proto::UDP) if wanted.sent => windows.after_udp_ns,
+        (Kind::Socket, Proto::UDP) => 0,
+        (Kind::Socket, _) => windows.before_ns,
+        _ => 0,
     }
 }
 

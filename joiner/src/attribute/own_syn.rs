@@ -5,10 +5,10 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use schema::flow::Way;
-use schema::{EventDirection, Kind, Proto};
+use schema::{EventDirection, FlowKey, Kind, Proto};
 
 use crate::events::{ConversationId, Recordings};
-use crate::index::{Entry, Index, lanes};
+use crate::index::{Entry, Index, Lane, lanes};
 use crate::syn::{Attempt, SynTable};
 
 /// For each conversation the position of its attempt among those of its flow.
@@ -18,6 +18,8 @@ pub(super) struct OwnSyns {
     /// Conversations whose close was not recorded, and that are over, as a new one of the same
     /// tuple shows.
     superseded: HashMap<ConversationId, Superseded>,
+    /// Of flows that several namespaces have, whose each attempt is.
+    claims: HashMap<(FlowKey, u32), Lane>,
 }
 
 /// How a new connection took the tuple of an old one.
@@ -38,7 +40,7 @@ impl OwnSyns {
         before_ns: i64,
     ) -> Self {
         let positions = vec![None; recordings.conversations.len()];
-        let mut own = Self { positions, superseded: HashMap::new() };
+        let mut own = Self { positions, ..Self::default() };
         for conversation in &recordings.conversations {
             let tuple = conversation.tuple;
             if tuple.proto != Proto::TCP {
@@ -58,6 +60,8 @@ impl OwnSyns {
                 // Of several namespaces each has attempts of its own.
                 if lanes(entries).count() == 1 {
                     own.supersede(recordings, entries, attempts, way);
+                } else {
+                    own.claim(key, entries);
                 }
             }
         }
@@ -149,6 +153,21 @@ impl OwnSyns {
                 self.superseded.insert(id, taken);
             }
         }
+    }
+
+    fn claim(&mut self, key: FlowKey, entries: &[Entry]) {
+        for entry in entries {
+            if let Some(&Some(position)) = self.slot(entry.conversation).as_deref() {
+                self.claims.insert((key, position), entry.lane);
+            }
+        }
+    }
+
+    /// Whether the attempt at `position` is of a socket in another namespace than that of `lane`.
+    pub(super) fn is_of_another_lane(&self, key: &FlowKey, position: usize, lane: Lane) -> bool {
+        let Ok(position) = u32::try_from(position) else { return false };
+        !self.claims.is_empty()
+            && self.claims.get(&(*key, position)).is_some_and(|&claimed| claimed != lane)
     }
 
     /// Whether `id`, whose close was not recorded, was over by the time of a packet; a SYN is of a

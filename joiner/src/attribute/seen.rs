@@ -61,4 +61,15 @@ impl Places {
             places.only_namespace(host, |link| link.name == name)
         })
     }
+
+    /// The namespace at the other end of the interface that captured a packet, if it is a veth.
+    pub(super) fn beyond(&self, recordings: &Recordings, seen: &Seen<'_>) -> Option<NamespaceId> {
+        let here = self.namespace(recordings, seen)?;
+        if let Some(index) = seen.index {
+            return recordings.places.beyond(here, |link| link.index == index);
+        }
+        let name = seen.interface?.name.as_deref()?;
+        let name = recordings.texts.find(name)?;
+        recordings.places.beyond(here, |link| link.name == name)
+    }
 }

@@ -5,12 +5,12 @@
 
 use schema::annotation::Rule;
 use schema::flow::Way;
-use schema::{FlowKey, Proto};
+use schema::{FlowKey, Kind, Proto};
 
 use super::Windows;
 use super::own_syn::OwnSyns;
 use crate::decode::{Packet, Tcp};
-use crate::events::{ConversationId, IdentityId};
+use crate::events::{ConversationId, IdentityId, Life, Recordings};
 use crate::index::Entry;
 use crate::syn::{Attempt, SynTable};
 
@@ -33,6 +33,7 @@ pub(super) enum LaneFit {
 /// One end of a flow, and what is known of it.
 #[derive(Clone, Copy)]
 pub(super) struct End<'a> {
+    pub(super) recordings: &'a Recordings,
     /// Conversations that are local to this end, by start; not empty.
     pub(super) entries: &'a [Entry],
     /// The flow, and the connection attempts it may have.
@@ -98,7 +99,14 @@ impl<'a> End<'a> {
             None if self.sent && packet.tuple.proto == Proto::UDP => {
                 self.early(time_ns, |entry| self.is_just_before(entry, time_ns), &mut choice);
                 if choice.fit == LaneFit::Nobody {
-                    self.late(time_ns, self.windows.after_udp_ns, |_| true, &mut choice);
+                    let is_last = |entry: &Entry| {
+                        let life = self.life(entry);
+                        let host = &self.recordings.hosts[usize::from(life.host.0)];
+                        life.closed.is_some()
+                            && host.is_recorded(time_ns)
+                            && !host.lost_between(entry.end_ns, time_ns)
+                    };
+                    self.late(time_ns, self.windows.after_udp_ns, is_last, &mut choice);
                 }
             }
             None => {}
@@ -201,6 +209,27 @@ impl<'a> End<'a> {
         let earlier_end = self.begun(time_ns).last().map(|earlier| earlier.latest_end_ns);
         entry.start_ns - time_ns <= self.windows.before_ns
             && earlier_end.is_none_or(|end| end < time_ns)
+            && self.would_know(entry, time_ns)
+    }
+
+    fn life(&self, entry: &Entry) -> &'a Life {
+        self.recordings.life(self.recordings.conversation(entry.conversation).life)
+    }
+
+    /// Whether an earlier life than that of `entry` would be known, had there been one at `time_ns`.
+    /// Of the time before a recording, or while rows were lost, nobody knows, but that a TCP socket
+    /// that was there at its start must have had a SYN, which would be in the capture.
+    fn would_know(&self, entry: &Entry, time_ns: i64) -> bool {
+        let life = self.life(entry);
+        if life.opened == Kind::Socket && self.key.proto == Proto::TCP {
+            return true;
+        }
+        if entry.start_ns - time_ns <= self.windows.after_udp_ns {
+            return true;
+        }
+        let host = &self.recordings.hosts[usize::from(life.host.0)];
+        host.recorded_until(time_ns).is_some_and(|until| entry.start_ns <= until)
+            && !host.lost_between(i64::MIN, entry.start_ns)
     }
 
     fn late_tcp<F>(&self, tcp: &Tcp, time_ns: i64, choice: &mut Choice<F>)
@@ -210,11 +239,15 @@ impl<'a> End<'a> {
         let not_superseded = |entry: &Entry| {
             let own = self.own_syns.of(entry.conversation);
             let seen = self.seen_attempts(time_ns);
-            let newer = seen.last().filter(|latest| match own {
-                Some(own) => seen.len() - 1 > own,
+            // Those of the same tuple elsewhere say nothing of this one.
+            let here = seen.iter().enumerate().rev().find(|&(position, _)| {
+                !self.own_syns.is_of_another_lane(self.key, position, entry.lane)
+            });
+            let newer = here.filter(|&(position, latest)| match own {
+                Some(own) => position > own,
                 None => latest.first_ns > entry.start_ns,
             });
-            let Some(newer) = newer else { return true };
+            let Some((_, newer)) = newer else { return true };
             // The other way, the old socket speaks until the new one answers.
             newer.opener != self.way
                 && newer.answered_ns.is_none_or(|answered| time_ns < answered)

@@ -89,6 +89,7 @@ impl World {
             closed: Some(Kind::TcpClose),
             start_ns: at(from),
             end_ns: at(to),
+            sure_ns: at(to),
             owner,
             tid: None,
             latency_us: None,

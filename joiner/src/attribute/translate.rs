@@ -152,13 +152,14 @@ impl Translations {
         latest.map(|held| &self.all[super::position(held.translation)])
     }
 
-    /// `syns` under every tuple of their connections: a number is not translated.
-    pub(super) fn share(&self, syns: &mut Vec<Syn>) {
+    /// `syns` under every tuple of their connections: a number is not translated. Of those after
+    /// `until_ns`, when nothing was recorded any more, nobody knows what became of them.
+    pub(super) fn share(&self, syns: &mut Vec<Syn>, until_ns: i64) {
         if self.is_empty() {
             return;
         }
         let mut more = vec![];
-        for syn in &*syns {
+        for syn in syns.iter().filter(|syn| syn.time_ns <= until_ns) {
             let views = self.views(syn.tuple, syn.time_ns);
             more.extend(views.into_iter().map(|view| Syn { tuple: view.tuple, ..*syn }));
         }

@@ -29,6 +29,8 @@ pub struct Host {
     pub timeline: Timeline,
     /// When events were lost: from, to, nanoseconds since 1970.
     losses: Vec<(i64, i64)>,
+    /// When translations were lost, and nothing of sockets: the same.
+    lost_translations: Vec<(i64, i64)>,
     /// Its addresses, IPv4 as IPv4-mapped, as far as any row tells.
     addresses: HashSet<[u8; 16]>,
 }
@@ -41,6 +43,7 @@ impl Host {
             recorded: vec![],
             timeline: Timeline::default(),
             losses: vec![],
+            lost_translations: vec![],
             addresses: HashSet::new(),
         }
     }
@@ -61,6 +64,10 @@ impl Host {
 
     pub(crate) fn add_loss(&mut self, time_ns: i64) {
         self.add_lost(time_ns.saturating_sub(LOSS_SPAN_NS), time_ns);
+    }
+
+    pub(crate) fn add_lost_translations(&mut self, time_ns: i64) {
+        self.lost_translations.push((time_ns.saturating_sub(LOSS_SPAN_NS), time_ns));
     }
 
     /// Rows between these two moments are missing.
@@ -85,7 +92,8 @@ impl Host {
 
     /// Moves all times by what `moved` makes of them.
     pub(crate) fn shift(&mut self, moved: impl Fn(i64) -> i64) {
-        for (from, to) in self.recorded.iter_mut().chain(&mut self.losses) {
+        let losses = self.losses.iter_mut().chain(&mut self.lost_translations);
+        for (from, to) in self.recorded.iter_mut().chain(losses) {
             (*from, *to) = (moved(*from), moved(*to));
         }
     }
@@ -96,17 +104,31 @@ impl Host {
         self.losses.iter().any(|&(from, to)| from <= to_ns && from_ns <= to)
     }
 
-    /// Whether `time_ns` was recorded and nothing was lost before.
+    /// Whether `time_ns` was recorded.
     #[must_use]
-    pub fn is_whole_until(&self, time_ns: i64) -> bool {
-        let is_recorded = self.recorded.iter().any(|&(from, to)| from <= time_ns && time_ns <= to);
-        is_recorded && !self.lost_between(i64::MIN, time_ns)
+    pub fn is_recorded(&self, time_ns: i64) -> bool {
+        self.recorded.iter().any(|&(from, to)| from <= time_ns && time_ns <= to)
+    }
+
+    /// Whether `time_ns` and `span_ns` before it were recorded, and nothing was lost until then.
+    #[must_use]
+    pub fn is_whole_for(&self, span_ns: i64, time_ns: i64) -> bool {
+        let from_ns = time_ns.saturating_sub(span_ns);
+        self.recorded_until(from_ns).is_some_and(|until| time_ns <= until)
+            && !self.lost_between(i64::MIN, time_ns)
+    }
+
+    /// When rows after `time_ns` first began to be lost.
+    pub(crate) fn first_loss(&self, time_ns: i64) -> Option<i64> {
+        let after = self.losses.iter().filter(|&&(_, to)| time_ns < to);
+        after.map(|&(from, _)| from.max(time_ns)).min()
     }
 
     /// Whether events were lost around `time_ns`.
     #[must_use]
     pub fn lost_at(&self, time_ns: i64) -> bool {
-        self.losses.iter().any(|&(from, to)| from <= time_ns && time_ns <= to)
+        let mut all = self.losses.iter().chain(&self.lost_translations);
+        all.any(|&(from, to)| from <= time_ns && time_ns <= to)
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Life {
     pub start_ns: i64,
     /// Its close, or the end of the recording; nanoseconds since 1970.
     pub end_ns: i64,
+    /// Until when it was open for sure: rows were lost then, its close perhaps among them.
+    pub sure_ns: i64,
     /// The process at the local end.
     pub owner: Option<IdentityId>,
     /// The owner's thread.
@@ -48,6 +50,12 @@ pub struct Life {
 }
 
 impl Life {
+    /// Whether it is of a connection that a listener took.
+    #[must_use]
+    pub fn accepted(&self) -> bool {
+        self.direction == Some(EventDirection::In) && self.opened == Kind::TcpAccept
+    }
+
     /// Whether the socket was open at `time_ns`.
     #[must_use]
     pub fn contains(&self, time_ns: i64) -> bool {

@@ -88,6 +88,8 @@ pub struct Places {
     /// All containers that own an address.
     pub containers: Vec<Container>,
     links: Vec<Link>,
+    /// Where the other end of a veth is, by namespace and number of this one.
+    peers: HashMap<(NamespaceId, u32), NamespaceId>,
     tenures: HashMap<[u8; 16], Vec<Tenure>>,
 }
 
@@ -154,6 +156,23 @@ impl Places {
         found.all(|link| link.namespace == first).then_some(first)
     }
 
+    /// The namespace at the other end of the only interface of `namespace` that `fits`, where that
+    /// is a veth.
+    #[must_use]
+    pub fn beyond(
+        &self,
+        namespace: NamespaceId,
+        fits: impl Fn(&Link) -> bool,
+    ) -> Option<NamespaceId> {
+        let is_its = |link: &&Link| link.namespace == namespace && fits(link);
+        let mut peers = self.links.iter().filter(is_its).map(|link| {
+            let peer = self.peers.get(&(namespace, link.index));
+            peer.copied().filter(|&peer| peer != namespace)
+        });
+        let first = peers.next()??;
+        peers.all(|peer| peer == Some(first)).then_some(first)
+    }
+
     /// The latest namespace of `host` with this inode.
     #[must_use]
     pub fn by_inode(&self, host: Option<HostId>, inode: u64) -> Option<NamespaceId> {
@@ -185,6 +204,9 @@ impl Places {
         &self.links
     }
 }
+
+/// How far apart rows are, nanoseconds, that tell of what was there already.
+const TOLD_TOGETHER_NS: i64 = 1_000_000_000;
 
 /// Takes note of places, row by row.
 #[derive(Debug, Default)]
@@ -275,6 +297,14 @@ impl PlaceBuilder {
         }
     }
 
+    /// The other end of an interface is in the namespace with this inode.
+    pub(super) fn peer(&mut self, link: Link, host: HostId, inode: u64) {
+        let key = NamespaceKey { inode: Some(inode), cookie: None };
+        if let Some(peer) = self.namespace(host, key) {
+            self.places.peers.insert((link.namespace, link.index), peer);
+        }
+    }
+
     fn close_all(&mut self, link: Link, time_ns: i64) {
         let gone: Vec<_> = self
             .open
@@ -313,13 +343,19 @@ impl PlaceBuilder {
         for tenures in places.tenures.values_mut() {
             tenures.sort_by_key(|tenure| (tenure.from_ns, tenure.namespace));
             let mut ended = i64::MIN;
+            // When its first owner is told of, and from when on it has the address.
+            let mut first = (i64::MIN, i64::MIN);
             for at in 0..tenures.len() {
                 let from_ns = tenures[at].from_ns;
                 let before = tenures[..at].iter().map(|tenure| tenure.to_ns);
                 ended = before.filter(|&to| to < from_ns).max().unwrap_or(ended);
                 let is_shared = tenures[..at].iter().any(|tenure| tenure.to_ns >= from_ns);
                 if !is_shared {
-                    tenures[at].from_ns = ended.saturating_add(i64::from(ended != i64::MIN));
+                    first = (from_ns, ended.saturating_add(i64::from(ended != i64::MIN)));
+                }
+                // Told in one breath, as all that is there at the start of a recording.
+                if !is_shared || from_ns.saturating_sub(first.0) <= TOLD_TOGETHER_NS {
+                    tenures[at].from_ns = first.1;
                 }
             }
         }

@@ -62,6 +62,7 @@ const COLUMNS: &[&str] = &[
     "peer_cookie",
     "ifname",
     "ifindex",
+    "peer_netns",
     "v6only",
     "nat_src_addr",
     "nat_src_port",
@@ -70,6 +71,10 @@ const COLUMNS: &[&str] = &[
     "ct_id",
     "mono_offset_ns",
 ];
+
+/// How long after an accept the row that names its reader may come, nanoseconds: a program that hands
+/// connections to others does so at once.
+const TAKEN_OVER_NS: i64 = 1_000_000_000;
 
 /// Collects the rows of all files.
 #[derive(Default)]
@@ -220,11 +225,24 @@ impl Builder {
             info.missing_parts = numbers.missing_parts;
             info.missing_rows = numbers.missing_rows.saturating_sub(told_rows(&info.lost));
         }
-        for life in &mut out.lives {
-            if life.closed.is_none() {
-                // What was not recorded, the close may be in.
-                let until = out.hosts[usize::from(life.host.0)].recorded_until(life.end_ns);
-                life.end_ns = until.unwrap_or(life.end_ns);
+        let datagrams = lives_of_datagrams(&out);
+        for ((id, life), &is_udp) in (0..).map(LifeId).zip(&mut out.lives).zip(&datagrams) {
+            if life.closed.is_some() {
+                life.sure_ns = life.end_ns;
+                continue;
+            }
+            let (host, last_ns) = (&out.hosts[usize::from(life.host.0)], life.end_ns);
+            let until = host.recorded_until(last_ns).unwrap_or(last_ns);
+            // The close may be among what was lost, or in a part that is missing. The recorder tells
+            // again afterwards what is still open.
+            let loss = host.first_loss(last_ns).filter(|&loss| loss < until);
+            life.sure_ns = loss.unwrap_or(until);
+            // Of TCP the next SYN tells.
+            life.end_ns = if is_udp { life.sure_ns } else { until };
+            // And so may the row that names the process that took it over, which comes soon.
+            let is_cut = loss.is_some() || until.saturating_sub(last_ns) < TAKEN_OVER_NS;
+            if is_cut && life.accepted() && !self.refined.contains(&id) {
+                life.owner = None;
             }
         }
         for listener in &mut out.listeners {
@@ -235,6 +253,18 @@ impl Builder {
         out.handovers.sort_by_key(|handover| (handover.life, handover.time_ns));
         out
     }
+}
+
+/// For each life, whether it is a UDP socket's.
+fn lives_of_datagrams(recordings: &Recordings) -> Vec<bool> {
+    let of_listeners = recordings.listeners.iter().map(|listener| (listener.life, listener.proto));
+    let conversations = recordings.conversations.iter();
+    let all = conversations.map(|of| (of.life, of.tuple.proto)).chain(of_listeners);
+    let mut found = vec![false; recordings.lives.len()];
+    for (life, _) in all.filter(|&(_, proto)| proto == Proto::UDP) {
+        found[position(life.0)] = true;
+    }
+    found
 }
 
 /// What is collected of one file.

@@ -68,6 +68,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How long, at the start, interfaces and existing sockets may take to be looked at before it is
 /// said that the recording runs; what is not told by then is told later.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// How long after a list of the open sockets no other one is made for a loss.
+const LIST_AGAIN: Duration = Duration::from_secs(3);
+/// How long rows may go on to be lost before one is made all the same.
+const LIST_ANYWAY: Duration = Duration::from_secs(10);
 /// How long, at the end, rows may wait for what they wait for.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 /// How long, at the end, the tables of translations may take to be read: a million entries.
@@ -178,6 +182,8 @@ impl Events {
             naps_short,
             niceness: Niceness::default(),
             seen: [Rise::default(); 3],
+            has_lost: false,
+            listed_at: Instant::now(),
             reported: [Rise::default(); crate::loss::STAGES],
         };
         let thread = thread::Builder::new()
@@ -240,6 +246,9 @@ struct Loop {
     niceness: Niceness,
     /// The kernel programs' own counters.
     seen: [Rise; 3],
+    /// Whether rows were lost since the open sockets were last listed, and when that was.
+    has_lost: bool,
+    listed_at: Instant,
     /// What `lost` rows have told of each stage.
     reported: [Rise; crate::loss::STAGES],
 }
@@ -385,6 +394,7 @@ impl Loop {
             self.losses.add(LossStage::Ring, lost);
             self.losses.add(LossStage::Sockets, peers.by(drops.peers) + owners.by(drops.owners));
         }
+        let mut loses = false;
         let totals = self.losses.all();
         for (&stage, (reported, total)) in
             LossStage::ALL.iter().zip(self.reported.iter_mut().zip(totals))
@@ -392,7 +402,16 @@ impl Loop {
             let lost = reported.by(total);
             if lost > 0 {
                 self.pipeline.add_loss(stage, lost);
+                loses |= !matches!(stage, LossStage::Capture | LossStage::Conntrack);
             }
+        }
+        // What was opened or closed meanwhile nobody knows, but what is open now can be told; better
+        // not while it goes on, since that would lose more.
+        self.has_lost |= loses;
+        let patience = if loses { LIST_ANYWAY } else { LIST_AGAIN };
+        if self.has_lost && !last && self.listed_at.elapsed() >= patience {
+            self.pipeline.list_again();
+            (self.has_lost, self.listed_at) = (false, Instant::now());
         }
     }
 

@@ -137,3 +137,25 @@ fn the_host_that_captured_tells() {
     // Interfaces that one host alone has.
     check(&format!("{HOSTS}{packet} if=leftmost = lefts exact | remote"));
 }
+
+#[test]
+fn the_other_end_of_a_veth_tells_and_excludes() {
+    let veths = "\
+        0.1 interface if=eth0 index=2 10.0.0.1 ns=5
+        0.1 interface if=eth0 index=2 10.0.0.1 ns=6
+        0.1 interface if=veth5 index=7 ns=1 beyond=5
+        0.1 interface if=veth6 index=8 ns=1 beyond=6
+        1.0 tcp_connect left#1 10.0.0.1:4000 > 10.0.0.2:80 ns=5
+        1.0 tcp_connect right#2 10.0.0.1:4000 > 10.0.0.2:80 ns=6
+        1.0 tcp_connect left#3 10.0.0.1:5000 > 10.0.0.2:80 ns=5
+    ";
+    check(&format!(
+        "{veths}
+         1.5 pkt 10.0.0.1:4000 > 10.0.0.2:80 . if=veth5 = left exact | remote
+         1.5 pkt 10.0.0.1:4000 > 10.0.0.2:80 . if=veth6 = right exact | remote
+         1.5 pkt 10.0.0.1:4000 > 10.0.0.2:80 . index=8 = right exact | remote
+         // The only socket that is known is behind the other cable.
+         1.5 pkt 10.0.0.1:5000 > 10.0.0.2:80 . if=veth5 = left exact | remote
+         1.5 pkt 10.0.0.1:5000 > 10.0.0.2:80 . if=veth6 = no-socket | remote"
+    ));
+}

@@ -195,3 +195,16 @@ fn a_new_connection_that_nobody_recorded_is_not_that_of_a_lost_close() {
          5.3 pkt 10.0.0.9:5000 > 10.0.0.1:80 . = remote | no-socket",
     );
 }
+
+#[test]
+fn after_the_recording_a_new_connection_is_not_the_last_one() {
+    check(
+        "1.0 tcp_connect curl#1 10.0.0.1:4000 > 10.0.0.2:80
+         0.9 pkt 10.0.0.1:4000 > 10.0.0.2:80 S seq=100 = curl early | remote
+         90.0 tcp_close curl#1 10.0.0.1:4000 > 10.0.0.2:80
+         101.0 pkt 10.0.0.1:4000 > 10.0.0.2:80 S seq=900 = after-recording | remote
+         101.1 pkt 10.0.0.2:80 > 10.0.0.1:4000 S. seq=7 ack=901 = remote | after-recording
+         101.2 pkt 10.0.0.1:4000 > 10.0.0.2:80 . seq=901 ack=8 = after-recording | remote
+         101.3 pkt 10.0.0.2:80 > 10.0.0.1:4000 . seq=8 ack=950 = remote | after-recording",
+    );
+}

@@ -102,3 +102,46 @@ fn both_families_of_a_wildcard() {
          1.5 pkt 10.0.0.9:4000 > 10.0.0.2:53 udp = remote | four listener",
     );
 }
+
+#[test]
+fn what_may_be_a_former_sockets_is_not_the_next_ones() {
+    // Before the recording somebody else may have had the port.
+    check(
+        "recorded 10 100
+         10.0 interface if=eth0 index=2 10.0.0.1 ns=1
+         10.5 udp_connect dig#1 10.0.0.1:5000 > 10.0.0.9:53 ns=1
+         8.0 pkt 10.0.0.1:5000 > 10.0.0.9:53 udp = before-recording | remote
+         10.4 pkt 10.0.0.1:5000 > 10.0.0.9:53 udp = dig early | remote",
+    );
+    // Or while rows were lost.
+    check(
+        "0.1 interface if=eth0 index=2 10.0.0.1 ns=1
+         5.0 lost error=ring count=1
+         7.0 udp_connect dig#1 10.0.0.1:5000 > 10.0.0.9:53 ns=1
+         6.0 pkt 10.0.0.1:5000 > 10.0.0.9:53 udp = no-socket | remote
+         6.9 pkt 10.0.0.1:5000 > 10.0.0.9:53 udp = dig early | remote",
+    );
+    // And another socket that has the port has it.
+    check(
+        "0.1 interface if=eth0 index=2 10.0.0.1 ns=1
+         1.0 udp_bind first#1 10.0.0.1:5000 ns=1
+         2.0 udp_close first#1 10.0.0.1:5000 ns=1
+         2.1 udp_connect second#2 10.0.0.1:5000 > 10.0.0.9:53 ns=1
+         1.5 pkt 10.0.0.1:5000 > 10.0.0.9:53 udp = first listener | remote
+         2.05 pkt 10.0.0.1:5000 > 10.0.0.9:53 udp = second early | remote",
+    );
+}
+
+#[test]
+fn after_a_loss_only_what_is_told_again_is_open() {
+    check(
+        "0.1 interface if=eth0 index=2 10.0.0.1 ns=1
+         1.0 udp_bind gone#1 10.0.0.1:5000 ns=1
+         1.0 udp_bind there#2 10.0.0.1:6000 ns=1
+         5.0 lost error=ring count=1
+         6.0 socket there#2 10.0.0.1:6000 ns=1 proto=udp
+         2.0 pkt 10.0.0.9:9 > 10.0.0.1:5000 udp = remote | gone listener
+         9.0 pkt 10.0.0.9:9 > 10.0.0.1:5000 udp = remote | no-socket
+         9.0 pkt 10.0.0.9:9 > 10.0.0.1:6000 udp = remote | there listener",
+    );
+}

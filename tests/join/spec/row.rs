@@ -45,6 +45,7 @@ pub(super) fn parse<'a>(
         direction: value(words, "direction"),
         peer_cookie: number(words, "peer"),
         ct_id: number(words, "ct"),
+        peer_netns: number(words, "beyond"),
         cmdline: None,
         ..Event::default()
     };

@@ -86,6 +86,7 @@ impl Builder {
             closed: None,
             start_ns: time_ns,
             end_ns: time_ns,
+            sure_ns: time_ns,
             owner: None,
             tid: None,
             latency_us: None,
@@ -115,12 +116,11 @@ impl Builder {
             life.bytes = bytes.filter(|_| kind == Kind::TcpClose);
         }
         let Some(owner) = owner else { return };
-        if kind == Kind::TcpClose
-            && life.direction == Some(EventDirection::In)
-            && !self.refined.contains(&id)
-        {
-            // It names who used the socket. Where the row that told so first was lost, this does.
+        let tells_user = matches!(kind, Kind::TcpClose | Kind::Socket);
+        if tells_user && life.accepted() && !self.refined.contains(&id) {
+            // It names who uses the socket. Where the row that told so first was lost, this does.
             life.owner = Some(owner);
+            self.refined.insert(id);
         } else if kind == Kind::Owner {
             self.refined.insert(id);
             if direction.is_some() {

@@ -35,9 +35,12 @@ impl Builder {
         let stage = columns.error.get(at).unwrap_or("unknown");
         let count = columns.count.get(at).unwrap_or(1);
         add_lost(&mut part.lost, stage, count);
-        // Packets the capture dropped don't make any name doubtful.
-        if stage != LossStage::Capture.as_str() {
-            self.out.hosts[usize::from(host.0)].add_loss(time_ns);
+        let host = &mut self.out.hosts[usize::from(host.0)];
+        match LossStage::from_text(stage) {
+            // Packets the capture dropped don't make any name doubtful.
+            Some(LossStage::Capture) => {}
+            Some(LossStage::Conntrack) => host.add_lost_translations(time_ns),
+            _ => host.add_loss(time_ns),
         }
     }
 
@@ -93,6 +96,9 @@ impl Builder {
         }
         let link = Link { namespace, name, index };
         self.places.link(link, address, container, (time_ns, removed));
+        if let Some(inode) = columns.peer_netns.get(at) {
+            self.places.peer(link, host, inode);
+        }
     }
 
     pub(super) fn add_translation(&mut self, row: Row<'_, '_>, cache: &mut BatchCache) {

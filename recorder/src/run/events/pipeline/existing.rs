@@ -23,9 +23,9 @@ impl Pipeline {
         self.listing = self.ask_for_snapshot();
     }
 
-    /// Asks for every open socket again, so that the part of the file that begins now can be read
-    /// without those before it.
-    pub(super) fn list_again(&mut self) {
+    /// Asks for every open socket again: the part of the file that begins now must be readable
+    /// without those before it, and after a loss nobody knows which were closed.
+    pub(in crate::run) fn list_again(&mut self) {
         // One may be halfway through; with another behind it, every socket comes after now.
         if self.listing_again < 2 {
             self.listing_again += u32::from(self.ask_for_snapshot());
