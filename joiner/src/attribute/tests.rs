@@ -5,7 +5,8 @@ use schema::{EventDirection, Kind};
 use super::*;
 use crate::decode::Tcp;
 use crate::events::{
-    Conversation, Handover, Host, HostId, Identity, Life, LifeId, Namespace, NamespaceId, TextId,
+    Conversation, Handover, Host, HostId, Identity, IdentityId, Life, LifeId, Namespace,
+    NamespaceId, TextId,
 };
 use crate::syn::Syn;
 

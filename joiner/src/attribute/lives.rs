@@ -1,0 +1,127 @@
+//! The first three rules, in every namespace and on every host that has the tuple.
+
+use schema::{FiveTuple, Proto};
+
+use super::Matcher;
+use super::lanes::{Chooser, Fit, Found};
+use super::role::Role;
+use super::settle::{End, LaneFit};
+use super::trace::{Step, Trace};
+use super::verdict::Holder;
+use crate::events::{ConversationId, IdentityId};
+use crate::index::{Entry, lanes};
+
+impl Matcher {
+    pub(super) fn chooser<'a>(&'a self, role: Role<'a>) -> Chooser<'a> {
+        Chooser {
+            recordings: &self.recordings,
+            places: &self.places,
+            seen: role.seen,
+            address: role.address,
+            translated: role.translated,
+        }
+    }
+
+    /// Who has the end of the packet, had it the tuple `tuple`.
+    pub(super) fn lives_of(&self, tuple: FiveTuple, role: Role<'_>, trace: &mut impl Trace) -> Fit {
+        let role = role.with(tuple);
+        let [senders, receivers] = self.index.both_ends(&role.key, role.way);
+        self.lives(if role.sent { senders } else { receivers }, role, trace)
+    }
+
+    /// Rules one to three: the lives `entries` with the packet's tuple, and those of sockets that are
+    /// bound to its port on every address.
+    pub(super) fn lives(&self, entries: &[Entry], role: Role<'_>, trace: &mut impl Trace) -> Fit {
+        let fit = self.lives_in(entries, role, false, trace);
+        if !fit.is_nobody() || role.packet.tuple.proto != Proto::UDP {
+            return fit;
+        }
+        let (local, remote) = role.ends();
+        let bound = self.index.wildcard(Proto::UDP, local.port(), remote);
+        self.lives_in(bound, role, true, trace)
+    }
+
+    #[inline]
+    pub(super) fn lives_in(
+        &self,
+        entries: &[Entry],
+        role: Role<'_>,
+        is_wildcard: bool,
+        trace: &mut impl Trace,
+    ) -> Fit {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return Fit::Nobody;
+        };
+        if first.lane == last.lane && !first.is_contested {
+            return self.lane(entries, role, trace).map_or(Fit::Nobody, |found| match found {
+                Found { holder: None, .. } => Fit::Several,
+                found => Fit::One(found),
+            });
+        }
+        let chooser = self.chooser(role);
+        let mut found = vec![];
+        for lane in lanes(entries) {
+            if lane[0].is_contested && !chooser.is_possible(lane[0].lane, is_wildcard) {
+                trace.step(|| Step::Elsewhere(lane[0].lane));
+            } else if let Some(fits) = self.lane(lane, role, trace) {
+                found.push(fits);
+            }
+        }
+        if found.len() > 1 {
+            let place = || self.places.namespace(&self.recordings, &role.seen);
+            trace.step(|| Step::Place(place()));
+        }
+        chooser.choose(found)
+    }
+
+    /// What fits in one lane.
+    #[inline]
+    pub(super) fn lane(
+        &self,
+        entries: &[Entry],
+        role: Role<'_>,
+        trace: &mut impl Trace,
+    ) -> Option<Found> {
+        let time_ns = role.seen.time_ns;
+        let end = End {
+            recordings: &self.recordings,
+            entries,
+            key: &role.key,
+            syns: &self.syns,
+            own_syns: &self.own_syns,
+            windows: self.windows,
+            way: role.way,
+            sent: role.sent,
+        };
+        let lane = entries[0].lane;
+        let fit =
+            end.settle(role.packet, time_ns, |conversation| self.owner(conversation, time_ns));
+        for entry in entries {
+            let is_it = |found: ConversationId| found == entry.conversation;
+            let rule = match fit {
+                LaneFit::One(found, rule) if is_it(found) => Some(rule),
+                _ => None,
+            };
+            trace.step(|| Step::Candidate(Holder::Conversation(entry.conversation), lane, rule));
+        }
+        match fit {
+            LaneFit::One(conversation, rule) => Some(Found {
+                holder: Some(Holder::Conversation(conversation)),
+                owner: self.owner(conversation, time_ns),
+                rule,
+                lane,
+            }),
+            LaneFit::Several(rule) => Some(Found { holder: None, owner: None, rule, lane }),
+            LaneFit::Nobody => None,
+        }
+    }
+
+    /// Who is at the local end of `conversation` at `time_ns`.
+    pub(super) fn owner(&self, conversation: ConversationId, time_ns: i64) -> Option<IdentityId> {
+        let conversation = self.recordings.conversation(conversation);
+        self.recordings
+            .handed_over(conversation.life, time_ns)
+            .or(conversation.owner)
+            .or(self.recordings.life(conversation.life).owner)
+    }
+}
