@@ -213,6 +213,11 @@ impl Matcher {
         let mut nat = false;
         if fit.is_nobody() {
             (fit, nat) = self.elsewhere(role, trace);
+        } else if let Fit::One(Found { owner: None, .. }) = fit
+            && role.packet.tuple.proto == Proto::TCP
+        {
+            // Whose the connection became nobody knows, but the handshake was the listener's.
+            fit = self.listening(Proto::TCP, role, trace);
         } else if role.packet.tuple.proto == Proto::UDP {
             fit = self.unless_bound(fit, role, trace);
         }

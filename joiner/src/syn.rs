@@ -28,7 +28,7 @@ pub struct Attempt {
     pub seq: u32,
     /// When it was first seen, nanoseconds since 1970.
     pub first_ns: i64,
-    /// When it was last seen, nanoseconds since 1970.
+    /// When it, or its SYN-ACK, was last seen, nanoseconds since 1970.
     pub last_ns: i64,
     /// When its SYN-ACK was first seen, nanoseconds since 1970.
     pub answered_ns: Option<i64>,
@@ -62,6 +62,7 @@ impl SynTable {
                 let answered = |a: &&mut Attempt| a.opener != way && a.is_acked_by(ack);
                 if let Some(attempt) = attempts.iter_mut().rev().find(answered) {
                     attempt.answered_ns.get_or_insert(time_ns);
+                    attempt.last_ns = time_ns;
                 }
                 continue;
             }
@@ -105,7 +106,7 @@ mod tests {
         assert_eq!(
             table.attempts(&key),
             [
-                Attempt { opener, seq: 7, first_ns: 1, last_ns: 2, answered_ns: Some(3) },
+                Attempt { opener, seq: 7, first_ns: 1, last_ns: 20, answered_ns: Some(3) },
                 Attempt { opener, seq: 9, first_ns: 10, last_ns: 10, answered_ns: None },
             ]
         );

@@ -9,6 +9,8 @@ mod enrich;
 mod fixture;
 mod legacy;
 mod parts;
+mod property;
+mod reference;
 mod scenarios;
 mod scene;
 mod spec;

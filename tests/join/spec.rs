@@ -148,8 +148,8 @@ impl Spec {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// Joins the files, and compares what every packet says.
-    pub(crate) fn check(&self) {
+    /// Joins the files; returns what both ends of every packet say.
+    pub(crate) fn told(&self) -> Vec<String> {
         let own: Vec<_> = self.args.iter().map(String::as_str).collect();
         self.run(&[&["in.pcapng"][..], &own, &["-o", "out.pcapng", "--detail", "full"]].concat());
         let shown = self.run(&["show", "out.pcapng", "--json"]);
@@ -157,7 +157,12 @@ impl Spec {
             let packet: Value = serde_json::from_str(line).expect("JSON");
             format!("{} | {}", end(&packet["src"]), end(&packet["dst"]))
         });
-        let told: Vec<_> = told.collect();
+        told.collect()
+    }
+
+    /// Joins the files, and compares what every packet says.
+    pub(crate) fn check(&self) {
+        let told = self.told();
         let mut wrong = String::new();
         for (frame, ((line, want), told)) in (1..).zip(self.expected.iter().zip(&told)) {
             if want != told {
@@ -165,7 +170,7 @@ impl Spec {
                 wrong += &self.explain(frame);
             }
         }
-        assert_eq!(self.expected.len(), told.len(), "{shown}");
+        assert_eq!(self.expected.len(), told.len(), "{told:?}");
         assert!(wrong.is_empty(), "{wrong}");
     }
 

@@ -11,6 +11,9 @@ use crate::events::{ConversationId, Recordings};
 use crate::index::{Entry, Index, Lane, lanes};
 use crate::syn::{Attempt, SynTable};
 
+/// By how much rows and packets may differ in time, nanoseconds, where clocks are one.
+const SLACK_NS: i64 = 200_000_000;
+
 /// For each conversation the position of its attempt among those of its flow.
 #[derive(Debug, Default)]
 pub(super) struct OwnSyns {
@@ -90,10 +93,23 @@ impl OwnSyns {
             }
             let life = recordings.life(recordings.conversation(entry.conversation).life);
             let free = used.map_or(0, |used| used + 1);
-            let fits = |position: &usize| match life.direction {
-                Some(EventDirection::Out) => attempts[*position].opener == way,
-                Some(EventDirection::In) => attempts[*position].opener != way,
-                None => true,
+            let host = &recordings.hosts[usize::from(life.host.0)];
+            let fits = |position: &usize| {
+                let attempt = &attempts[*position];
+                let is_way = match life.direction {
+                    Some(EventDirection::Out) => attempt.opener == way,
+                    Some(EventDirection::In) => attempt.opener != way,
+                    None => true,
+                };
+                is_way
+                    && match life.opened {
+                        // It may have been there for long; or the row took long.
+                        Kind::Socket | Kind::TcpAccept => true,
+                        // What was opened before the recording would have been told of at its start.
+                        _ => host
+                            .recorded_from(entry.start_ns)
+                            .is_none_or(|from| from <= attempt.last_ns.saturating_add(SLACK_NS)),
+                    }
             };
             // Attempts up to a time, less those that are used up.
             let until = |time_ns: i64| {

@@ -92,8 +92,10 @@ impl<'a> End<'a> {
             Some(tcp) if tcp.is_syn() && !self.attempts().is_empty() => {}
             Some(tcp) => {
                 self.early_tcp(tcp, time_ns, &mut choice);
-                if choice.fit == LaneFit::Nobody {
-                    self.late_tcp(tcp, time_ns, &mut choice);
+                // Without its SYN, what precedes a life may as well be the last of the former one.
+                let is_early = choice.fit != LaneFit::Nobody;
+                if !is_early || self.begins_unseen(time_ns) {
+                    self.late_tcp(tcp, time_ns, is_early, &mut choice);
                 }
             }
             None if self.sent && packet.tuple.proto == Proto::UDP => {
@@ -232,11 +234,23 @@ impl<'a> End<'a> {
             && !host.lost_between(i64::MIN, entry.start_ns)
     }
 
-    fn late_tcp<F>(&self, tcp: &Tcp, time_ns: i64, choice: &mut Choice<F>)
+    /// Whether the capture lacks the SYN of a life that begins after `time_ns`.
+    fn begins_unseen(&self, time_ns: i64) -> bool {
+        self.next_lives(time_ns).any(|entry| self.own_syns.of(entry.conversation).is_none())
+    }
+
+    /// The last of a former life; if it is only to be doubted whether it is (`may_be`), also where that
+    /// can't be known.
+    fn late_tcp<F>(&self, tcp: &Tcp, time_ns: i64, may_be: bool, choice: &mut Choice<F>)
     where
         F: Fn(ConversationId) -> Option<IdentityId>,
     {
         let not_superseded = |entry: &Entry| {
+            // Of a connection since then nothing need be known.
+            let host = &self.recordings.hosts[usize::from(self.life(entry).host.0)];
+            if !may_be && host.lost_between(entry.end_ns, time_ns) {
+                return false;
+            }
             let own = self.own_syns.of(entry.conversation);
             let seen = self.seen_attempts(time_ns);
             // Those of the same tuple elsewhere say nothing of this one.

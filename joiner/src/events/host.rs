@@ -62,6 +62,12 @@ impl Host {
         here.map(|&(_, to)| to).max()
     }
 
+    /// Since when it was recorded without a break until `time_ns`; `None` if it was not then.
+    pub(crate) fn recorded_from(&self, time_ns: i64) -> Option<i64> {
+        let here = self.recorded.iter().filter(|&&(from, to)| from <= time_ns && time_ns <= to);
+        here.map(|&(from, _)| from).min()
+    }
+
     pub(crate) fn add_loss(&mut self, time_ns: i64) {
         self.add_lost(time_ns.saturating_sub(LOSS_SPAN_NS), time_ns);
     }
