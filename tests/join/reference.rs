@@ -327,7 +327,7 @@ impl Reference {
                 None => Some((Some(life), Rule::Early)),
             };
         }
-        let known = former.filter(|life| !self.is_lossy(life.end_ms, ms));
+        let known = former.filter(|life| life.own.is_some() || !self.is_lossy(life.end_ms, ms));
         known.map(|life| (Some(*life), Rule::Late))
     }
 

@@ -246,12 +246,12 @@ impl<'a> End<'a> {
         F: Fn(ConversationId) -> Option<IdentityId>,
     {
         let not_superseded = |entry: &Entry| {
-            // Of a connection since then nothing need be known.
+            // Of a connection since then neither a row nor a SYN need be there.
+            let own = self.own_syns.of(entry.conversation);
             let host = &self.recordings.hosts[usize::from(self.life(entry).host.0)];
-            if !may_be && host.lost_between(entry.end_ns, time_ns) {
+            if !may_be && own.is_none() && host.lost_between(entry.end_ns, time_ns) {
                 return false;
             }
-            let own = self.own_syns.of(entry.conversation);
             let seen = self.seen_attempts(time_ns);
             // Those of the same tuple elsewhere say nothing of this one.
             let here = seen.iter().enumerate().rev().find(|&(position, _)| {
