@@ -183,9 +183,6 @@ pub enum ScanError {
     /// The file has no bytes.
     #[error("the file is empty; was the capture stopped before its first packet was written?")]
     Empty,
-    /// The file is compressed.
-    #[error("compressed by {0}; decompress it first")]
-    Compressed(&'static str),
     /// Not even the first block makes sense.
     #[error("damaged from its first byte on: {0}; there is nothing to enrich")]
     Damaged(String),
@@ -221,7 +218,10 @@ impl<R: Read> Scanner<R> {
     pub fn new(input: R, pool: Pool) -> Result<Self, ScanError> {
         let mut pieces = Pieces::new(input, pool);
         let first = pieces.next_piece(&[])?.ok_or(ScanError::Empty)?;
-        let current = recognise(first.bytes())?;
+        let current = recognise(first.bytes()).map_err(|error| match pieces.damage() {
+            Some(what) => ScanError::Damaged(what.to_owned()),
+            None => error,
+        })?;
         let mut scanner = Self {
             pieces,
             carry: vec![],
@@ -264,7 +264,9 @@ impl<R: Read> Scanner<R> {
             if let Some(buffer) = self.pieces.next_piece(&carry)? {
                 self.cut(buffer, 0);
             } else {
-                if !carry.is_empty() {
+                if let Some(what) = self.pieces.damage().map(str::to_owned) {
+                    self.stop(0, what);
+                } else if !carry.is_empty() {
                     let what = format!("cut off, {} bytes into a block", carry.len());
                     self.stop(0, what);
                 }
@@ -375,15 +377,6 @@ impl<R: Read> Scanner<R> {
 fn recognise(bytes: &[u8]) -> Result<Framing, ScanError> {
     if bytes.is_empty() {
         return Err(ScanError::Empty);
-    }
-    for (magic, name) in [
-        (&[0x1f, 0x8b][..], "gzip"),
-        (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
-        (&[0x04, 0x22, 0x4d, 0x18], "lz4"),
-    ] {
-        if bytes.starts_with(magic) {
-            return Err(ScanError::Compressed(name));
-        }
     }
     if let Some(legacy) = Legacy::parse(bytes) {
         return Ok(Framing::Legacy(legacy));

@@ -9,12 +9,14 @@ use clap::{Args, Parser, Subcommand};
 use crate::attribute::Windows;
 use crate::config::{ClockOffset, Config, Detail, Explain, Style};
 use crate::prepare::Sources;
-use crate::show::ShowConfig;
+use crate::show::{Filter, ShowConfig};
+use crate::source::Compression;
 
 const EXAMPLES: &str = "\
 Examples:
   ebpfjoin trace.pcapng ev.parquet -o enriched.pcapng
   ebpfjoin trace.pcap host1.parquet host2.parquet -o enriched.pcapng --json
+  ssh web-1 tcpdump -w - -c 1000 | ebpfjoin - ev.parquet -o - | wireshark -k -i -
   ebpfjoin show enriched.pcapng
   ebpfjoin explain trace.pcapng ev.parquet --frame 17
 
@@ -44,7 +46,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print the packets of an enriched capture with their processes
-    Show(ShowArgs),
+    Show(Box<ShowArgs>),
     /// Tell how the ends of one packet were decided
     Explain(Box<ExplainArgs>),
 }
@@ -54,9 +56,10 @@ pub enum Command {
 pub struct JoinArgs {
     #[command(flatten)]
     sources: SourceArgs,
-    /// Where to write the enriched capture (pcapng)
+    /// Where to write the enriched capture (pcapng); - is standard output
     ///
-    /// It appears under this name only when it is whole.
+    /// It appears under this name only when it is whole. Names that end in .gz, .zst or .lz4 are
+    /// compressed.
     #[arg(short, long, required = true, value_name = "FILE")]
     output: Option<PathBuf>,
     /// How much to say on each packet
@@ -68,6 +71,9 @@ pub struct JoinArgs {
     /// Leave out the standard option with the sender's process and thread id
     #[arg(long)]
     no_pid_option: bool,
+    /// How to compress the output, whatever its name
+    #[arg(long, value_enum)]
+    compress: Option<Compression>,
     /// Print neither progress nor summary
     #[arg(short, long)]
     quiet: bool,
@@ -79,13 +85,16 @@ pub struct JoinArgs {
 /// What names are found by.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// The capture: pcapng or pcap, of any program
+    /// The capture: pcapng or pcap, of any program; - is standard input
+    ///
+    /// It may be compressed by gzip, zstd or lz4. What comes through a pipe is kept beside the
+    /// output until it was read a second time.
     #[arg(required = true)]
     capture: Option<PathBuf>,
     /// What `ebpfrec --events` wrote, of one machine or several; files, or folders of them
     ///
     /// A folder stands for every event file in it. The parts of a recording are brought into their
-    /// order, however they are given.
+    /// order, however they are given. Further captures may stand among them, if -o is a folder.
     #[arg(required = true)]
     events: Vec<PathBuf>,
     /// How far before a socket's first event it may own a packet
@@ -128,14 +137,16 @@ pub struct ExplainArgs {
 /// Arguments of `show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// An enriched capture
+    /// An enriched capture; - is standard input
     capture: PathBuf,
-    /// Stop after so many packets
+    /// Stop after so many packets that are shown
     #[arg(short = 'n', long, value_name = "N")]
     count: Option<u64>,
     /// Print one JSON object per packet
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 /// What was asked for.
@@ -144,7 +155,7 @@ pub enum Task {
     /// Join, then report.
     Join(Box<Config>, Report),
     /// Print packets.
-    Show(ShowConfig),
+    Show(Box<ShowConfig>),
     /// Tell how a packet was decided.
     Explain(Box<Explain>),
 }
@@ -166,7 +177,8 @@ impl Cli {
     pub fn into_task(self) -> Task {
         match self.command {
             Some(Command::Show(show)) => {
-                Task::Show(ShowConfig { capture: show.capture, count: show.count, json: show.json })
+                let ShowArgs { capture, count, json, filter } = *show;
+                Task::Show(Box::new(ShowConfig { capture, count, filter, json }))
             }
             Some(Command::Explain(explain)) => {
                 let threads = explain.sources.threads();
@@ -185,11 +197,13 @@ impl JoinArgs {
             (false, true) => Report::Quiet,
             (false, false) => Report::Table,
         };
+        // Required, so it is there.
+        let output = self.output.unwrap_or_default();
         let config = Config {
             threads: self.sources.threads(),
             sources: self.sources.into_sources(),
-            // Required, so it is there.
-            output: self.output.unwrap_or_default(),
+            compression: self.compress.or_else(|| Compression::of_name(&output)),
+            output,
             detail: self.detail,
             style: Style { pid_option: !self.no_pid_option },
             progress: !self.quiet,

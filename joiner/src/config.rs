@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::estimate::{Estimate, Use};
 use crate::prepare::Sources;
+use crate::source::Compression;
 
 /// How much is said on each packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -80,6 +81,8 @@ pub struct Config {
     pub sources: Sources,
     /// Where the enriched capture goes.
     pub output: PathBuf,
+    /// How it is compressed.
+    pub compression: Option<Compression>,
     /// How much is said.
     pub detail: Detail,
     /// How it is written.

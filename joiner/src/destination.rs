@@ -2,8 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+
+/// Standard output, as it is typed.
+pub const STANDARD_OUTPUT: &str = "-";
 
 /// A file being written. Dropped before [`finish`](Self::finish), it leaves nothing behind.
 #[derive(Debug)]
@@ -15,12 +19,20 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Creates `TARGET.partial`.
+    /// Creates `TARGET.partial`; `-` is standard output.
     ///
     /// # Errors
     ///
     /// What the system says.
     pub fn create(target: &Path) -> io::Result<Self> {
+        if target == Path::new(STANDARD_OUTPUT) {
+            let stdout = io::stdout();
+            if stdout.is_terminal() {
+                return Err(io::Error::other("standard output is a terminal"));
+            }
+            let file = File::from(stdout.as_fd().try_clone_to_owned()?);
+            return Ok(Self { file, target: target.to_owned(), partial: None });
+        }
         if fs::metadata(target).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
             let file = File::options().write(true).open(target)?;
             return Ok(Self { file, target: target.to_owned(), partial: None });
@@ -41,6 +53,13 @@ impl Destination {
         let target = resolve(target);
         let is_input = |place: &Path| matches!((fs::canonicalize(place), fs::canonicalize(input)), (Ok(a), Ok(b)) if a == b);
         is_input(&target) || is_input(&partial_of(&target))
+    }
+
+    /// The folder that it is written in.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        let folder = self.partial.as_deref()?.parent()?;
+        Some(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
     }
 
     /// Where to write.

@@ -24,10 +24,11 @@ pub fn explain(config: &Explain, out: &mut impl Write) -> Result<(), RunError> {
     let sources = &config.sources;
     let events = EventFiles::find(&sources.events)?;
     let pipeline = Pipeline::new(config.threads).map_err(RunError::Pipeline)?;
-    let prepared = sources.prepare(&events, &pipeline, |_| {})?;
+    let capture = sources.open(None)?;
+    let prepared = sources.prepare(&capture, &events, &pipeline, |_| {})?;
     let pool = Pool::default();
-    let mut scanner =
-        Scanner::new(sources.open()?, pool.clone()).map_err(|e| sources.capture_error(e))?;
+    let mut scanner = Scanner::new(sources.reader(&capture)?, pool.clone())
+        .map_err(|e| sources.capture_error(e))?;
     let mut packets = 0;
     while let Some(chunk) = scanner.next_chunk().map_err(|e| sources.capture_error(e.into()))? {
         for (item, position) in chunk.items_at() {

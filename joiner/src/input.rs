@@ -34,8 +34,9 @@ impl Buffer {
     }
 
     /// Places `carry` before a page boundary and reads after it. Also tells whether the file
-    /// ended.
-    fn fill(mut bytes: Vec<u8>, carry: &[u8], input: &mut impl Read) -> io::Result<(Self, bool)> {
+    /// ended, and what is wrong with its compressed data, if they end that way: what came before
+    /// counts.
+    fn fill(mut bytes: Vec<u8>, carry: &[u8], input: &mut impl Read) -> io::Result<Filled> {
         let head = carry.len().max(HEAD).next_multiple_of(PAGE);
         if bytes.len() < head + PAGE + BODY {
             bytes = vec![0; head + PAGE + BODY];
@@ -44,7 +45,7 @@ impl Buffer {
         let start = boundary - carry.len();
         bytes[start..boundary].copy_from_slice(carry);
         let mut end = boundary;
-        let mut ended = false;
+        let (mut ended, mut damage) = (false, None);
         while end < boundary + BODY {
             let room = (boundary + BODY - end).min(READ);
             match input.read(&mut bytes[end..end + room]) {
@@ -54,11 +55,22 @@ impl Buffer {
                 }
                 Ok(length) => end += length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    (ended, damage) = (true, Some(error.to_string()));
+                    break;
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok((Self { bytes, filled: start..end }, ended))
+        Ok(Filled { buffer: Self { bytes, filled: start..end }, ended, damage })
     }
+}
+
+/// A piece, and whether it was the last.
+struct Filled {
+    buffer: Buffer,
+    ended: bool,
+    damage: Option<String>,
 }
 
 /// Buffers that were used, to be used again: fresh memory costs as much as the read itself.
@@ -86,12 +98,13 @@ pub struct Pieces<R> {
     input: R,
     pool: Pool,
     ended: bool,
+    damage: Option<String>,
 }
 
 impl<R: Read> Pieces<R> {
     /// Reads `input`, with buffers of `pool`.
     pub fn new(input: R, pool: Pool) -> Self {
-        Self { input, pool, ended: false }
+        Self { input, pool, ended: false, damage: None }
     }
 
     /// The next piece, `carry` first; `None` once the file has ended.
@@ -103,9 +116,15 @@ impl<R: Read> Pieces<R> {
         if self.ended {
             return Ok(None);
         }
-        let (buffer, ended) = Buffer::fill(self.pool.take(), carry, &mut self.input)?;
-        self.ended = ended;
-        Ok(Some(buffer))
+        let filled = Buffer::fill(self.pool.take(), carry, &mut self.input)?;
+        (self.ended, self.damage) = (filled.ended, filled.damage);
+        Ok(Some(filled.buffer))
+    }
+
+    /// What is wrong with the compressed data that the file ended with.
+    #[must_use]
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
     }
 }
 

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! - [`cli`], [`config`]: what was typed, and what it means
-//! - [`run`]: one join from beginning to end; [`pipeline`]: the threads
-//! - [`input`], [`chunk`], [`block`]: files, formats, blocks
+//! - [`jobs`], [`run`]: one join from beginning to end, or several; [`pipeline`]: the threads
+//! - [`source`], [`input`], [`chunk`], [`block`]: files, compression, formats, blocks
 //! - [`decode`]: from a packet's bytes to its tuple
 //! - [`events`], [`index`], [`syn`]: socket lives, and how to find them
 //! - [`attribute`]: the policy; a reason for every miss
@@ -32,6 +32,7 @@ pub mod explain;
 pub mod fragment;
 pub mod index;
 pub mod input;
+pub mod jobs;
 pub mod nat_table;
 pub mod output;
 pub mod pipeline;
@@ -40,6 +41,7 @@ pub mod render;
 pub mod run;
 pub mod sequence;
 pub mod show;
+pub mod source;
 pub mod summary;
 pub mod survey;
 pub mod syn;

@@ -7,13 +7,15 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use joiner::chunk::Damage;
 use joiner::cli::{Cli, Report, Task};
+use joiner::config::Config;
 use joiner::explain::explain;
+use joiner::jobs::jobs;
 use joiner::pipeline::PipelineError;
 use joiner::run::{RunError, join};
 use joiner::show::{ShowError, show};
 
 /// How the program ends; 2 is clap's, for wrong usage.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Exit {
     Success = 0,
     Failure = 1,
@@ -21,17 +23,8 @@ enum Exit {
 
 fn main() -> ExitCode {
     let exit = match Cli::parse().into_task() {
-        Task::Join(config, report) => match join(&config) {
-            Ok(summary) => {
-                print_summary(&summary, report);
-                end_of(&config.sources.capture.display(), summary.damage.as_ref())
-            }
-            // The output is a pipe, and its reader has seen enough.
-            Err(RunError::Pipeline(PipelineError::Write(error)))
-                if error.kind() == io::ErrorKind::BrokenPipe =>
-            {
-                Exit::Success
-            }
+        Task::Join(config, report) => match jobs(*config) {
+            Ok(jobs) => join_all(&jobs, report),
             Err(error) => fail(&error),
         },
         Task::Explain(config) => match explain(&config, &mut io::stdout().lock()) {
@@ -51,6 +44,27 @@ fn main() -> ExitCode {
         },
     };
     ExitCode::from(exit as u8)
+}
+
+/// Joins one capture after the other; one that fails does not keep the others from being joined.
+fn join_all(jobs: &[Config], report: Report) -> Exit {
+    let mut exit = Exit::Success;
+    for config in jobs {
+        match join(config) {
+            Ok(summary) => {
+                print_summary(&summary, report);
+                let capture = config.sources.capture.display();
+                if end_of(&capture, summary.damage.as_ref()) == Exit::Failure {
+                    exit = Exit::Failure;
+                }
+            }
+            // The output is a pipe, and its reader has seen enough.
+            Err(RunError::Pipeline(PipelineError::Write(error)))
+                if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => exit = fail(&error),
+        }
+    }
+    exit
 }
 
 fn print_summary(summary: &joiner::summary::Summary, report: Report) {

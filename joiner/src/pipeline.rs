@@ -6,7 +6,6 @@
 //! scan ─► [examine] ─► sequence ─► [render] ─► write        [ ] on any worker, the rest in order
 //! ```
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use crate::examine::{Examination, Examined, Examiner};
 use crate::input::Pool;
 use crate::output::{Rendered, Workers};
 use crate::sequence::{Form, Sequencer};
+use crate::source::Reader;
 use crate::summary::Counts;
 use crate::survey::{Survey, survey};
 
@@ -57,7 +57,9 @@ pub struct Totals {
     pub cut_options: u64,
     /// Bytes by which the packets grew.
     pub growth: i64,
-    /// Bytes written.
+    /// Bytes of the capture.
+    pub bytes_in: u64,
+    /// Bytes of the enriched capture.
     pub bytes_out: u64,
     /// Where the capture could not be read further.
     pub damage: Option<Damage>,
@@ -95,7 +97,7 @@ impl Pipeline {
     /// [`PipelineError::Scan`] or [`PipelineError::Worker`].
     pub fn survey(
         &self,
-        capture: File,
+        capture: Reader,
         known: &Arc<KnownFlows>,
         progress: impl Fn(u64),
     ) -> Result<Survey, PipelineError> {
@@ -134,7 +136,7 @@ impl Pipeline {
     /// Any [`PipelineError`]; what was written by then is incomplete.
     pub fn enrich(
         &self,
-        capture: File,
+        capture: Reader,
         mut output: impl Write,
         examiner: &Arc<Examiner>,
         (detail, style): (Detail, Style),
@@ -169,6 +171,7 @@ impl Pipeline {
                 totals.annotated += chunk.annotated;
                 totals.cut_options += chunk.cut_options;
                 totals.growth += chunk.growth;
+                totals.bytes_in += length;
                 progress(length);
             }
             drop(rendered);
@@ -206,7 +209,7 @@ impl Pipeline {
     /// Cuts the capture into chunks and starts `work` on each.
     fn scan<T, W>(
         &self,
-        mut scanner: Scanner<File>,
+        mut scanner: Scanner<Reader>,
         queue: SyncSender<Receiver<T>>,
         work: impl Fn(Chunk) -> W,
     ) -> Result<Option<Damage>, ScanError>

@@ -1,8 +1,6 @@
 //! Everything that is to be known before the first packet is named: the event files, the capture's
 //! first pass, who captured, and what the clocks have to do with each other.
 
-use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +15,7 @@ use crate::index::Index;
 use crate::nat_table;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::run::RunError;
+use crate::source::{Reader, Source};
 use crate::survey::{First, Survey};
 use crate::syn::{Syn, SynTable};
 
@@ -57,6 +56,7 @@ impl Sources {
     /// [`RunError`].
     pub fn prepare(
         &self,
+        capture: &Source,
         events: &EventFiles,
         pipeline: &Pipeline,
         progress: impl Fn(u64),
@@ -69,7 +69,7 @@ impl Sources {
         let mut index = Arc::new(Index::new(&recordings));
         let known = Arc::new(KnownFlows::new(&recordings, Arc::clone(&index), &table));
         let survey = pipeline
-            .survey(self.open()?, &known, progress)
+            .survey(self.reader(capture)?, &known, progress)
             .map_err(|error| self.pass_error(error))?;
         drop(known);
 
@@ -105,14 +105,22 @@ impl Sources {
         Ok(Prepared { examiner, clocks, captured_on })
     }
 
-    /// The capture, from its beginning. It is read twice, which a pipe does not allow; without a
-    /// writer opening one would wait for ever.
+    /// Opens the capture. What comes through a pipe is kept in the folder `keep_in` meanwhile.
     ///
     /// # Errors
     ///
     /// [`RunError::Capture`].
-    pub fn open(&self) -> Result<File, RunError> {
-        open_twice(&self.capture).map_err(|error| self.capture_error(error.into()))
+    pub fn open(&self, keep_in: Option<&Path>) -> Result<Source, RunError> {
+        Source::open(&self.capture, keep_in).map_err(|error| self.capture_error(error.into()))
+    }
+
+    /// `capture` from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Capture`].
+    pub fn reader(&self, capture: &Source) -> Result<Reader, RunError> {
+        capture.reader().map_err(|error| self.capture_error(error.into()))
     }
 
     /// `error`, which the pipeline met.
@@ -166,18 +174,4 @@ impl Sources {
         let only = fitting.next().filter(|_| !survey.interfaces.is_empty());
         Ok(only.filter(|_| fitting.next().is_none()))
     }
-}
-
-fn open_twice(path: &Path) -> io::Result<File> {
-    let found = fs::metadata(path)?;
-    if found.is_file() {
-        return File::open(path);
-    }
-    if found.is_dir() {
-        return Err(io::Error::other(
-            "it is a folder; give one of its captures, or put them together first: \
-             mergecap -a -w all.pcapng FILES",
-        ));
-    }
-    Err(io::Error::other("it is read twice, and this is no ordinary file; save it to one first"))
 }

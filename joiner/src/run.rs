@@ -13,6 +13,8 @@ use crate::events::{EventFiles, EventsError};
 use crate::nat_table::NatTableError;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::prepare::Prepared;
+use crate::source::Source;
+use crate::source::compression::Writer;
 use crate::summary::Summary;
 
 /// Why there is no output.
@@ -41,6 +43,28 @@ pub enum RunError {
         /// The input.
         path: PathBuf,
         /// The output.
+        output: PathBuf,
+    },
+    /// Several captures can't become one.
+    #[error(
+        "{captures} captures can't be written to one file: give a folder with -o {}/",
+        output.display()
+    )]
+    SeveralCaptures {
+        /// How many there are.
+        captures: usize,
+        /// What was given.
+        output: PathBuf,
+    },
+    /// Two captures have one name.
+    #[error(
+        "{} and {} would both become {}; join one of them by itself",
+        captures[0].display(), captures[1].display(), output.display()
+    )]
+    SameName {
+        /// The captures.
+        captures: [PathBuf; 2],
+        /// What they would become.
         output: PathBuf,
     },
     /// The output can't be created or renamed.
@@ -87,24 +111,25 @@ pub enum RunError {
 pub fn join(config: &Config) -> Result<Summary, RunError> {
     let begin = Instant::now();
     let sources = &config.sources;
-    let bytes_in = sources.open()?.metadata();
-    let bytes_in = bytes_in.map_err(|error| sources.capture_error(error.into()))?.len();
     let events = EventFiles::find(&sources.events)?;
     protect_inputs(config, &events)?;
     let output_error = |source: io::Error| RunError::Output { path: config.output.clone(), source };
     let destination = Destination::create(&config.output).map_err(output_error)?;
+    let capture = sources.open(destination.folder())?;
     let pipeline = Pipeline::new(config.threads).map_err(RunError::Pipeline)?;
-    let bar = progress_bar(config, bytes_in);
+    let bar = progress_bar(config, &capture);
 
     bar.set_message("looking for connections");
-    let prepared = sources.prepare(&events, &pipeline, |bytes| bar.inc(bytes))?;
+    let prepared = sources.prepare(&capture, &events, &pipeline, |bytes| bar.inc(bytes))?;
     let Prepared { examiner, clocks, captured_on } = prepared;
 
     bar.set_message("naming packets");
     let mode = (config.detail, config.style);
+    let mut output = Writer::new(destination.file(), config.compression).map_err(output_error)?;
     let totals = pipeline
-        .enrich(sources.open()?, destination.file(), &examiner, mode, |bytes| bar.inc(bytes))
+        .enrich(sources.reader(&capture)?, &mut output, &examiner, mode, |bytes| bar.inc(bytes))
         .map_err(|error| sources.pass_error(error))?;
+    output.finish().map_err(PipelineError::Write).map_err(RunError::Pipeline)?;
     destination.finish().map_err(output_error)?;
     bar.finish_and_clear();
     let recordings = examiner.matcher.recordings();
@@ -120,7 +145,7 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
         annotated: totals.annotated,
         cut_options: totals.cut_options,
         growth: totals.growth,
-        bytes_in,
+        bytes_in: totals.bytes_in,
         bytes_out: totals.bytes_out,
         elapsed: begin.elapsed(),
         damage: totals.damage,
@@ -142,13 +167,20 @@ fn protect_inputs(config: &Config, events: &EventFiles) -> Result<(), RunError> 
 }
 
 /// Shown on a terminal only; counts both passes.
-fn progress_bar(config: &Config, bytes: u64) -> ProgressBar {
+fn progress_bar(config: &Config, capture: &Source) -> ProgressBar {
     if !config.progress {
         return ProgressBar::hidden();
     }
-    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    let known = capture.stored_length().filter(|_| !capture.is_compressed());
+    let (template, bar) = match known {
+        Some(bytes) => (
+            "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            ProgressBar::new(bytes * 2),
+        ),
+        // How much there will be nobody knows.
+        None => ("{spinner} {msg} {bytes} {bytes_per_sec}", ProgressBar::new_spinner()),
+    };
     let style = ProgressStyle::with_template(template);
-    let bar = ProgressBar::new(bytes * 2);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }

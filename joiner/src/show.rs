@@ -2,7 +2,6 @@
 //! are filled from the full ones before them, as the Wireshark plugin does.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 
@@ -12,9 +11,13 @@ use schema::annotation::{Annotation, Process, Reason, Side};
 use crate::chunk::{Damage, Item, ScanError, Scanner};
 use crate::decode::{LinkType, Packet, decode};
 use crate::input::Pool;
+use crate::source;
 
+mod filter;
 mod json;
 mod line;
+
+pub use self::filter::Filter;
 
 /// Flows without a name whose reasons are remembered. A capture with more shows later ones without.
 const MAX_REASONS: usize = 1 << 20;
@@ -26,6 +29,8 @@ pub struct ShowConfig {
     pub capture: PathBuf,
     /// Stop after so many packets.
     pub count: Option<u64>,
+    /// Which packets.
+    pub filter: Filter,
     /// One JSON object a line.
     pub json: bool,
 }
@@ -69,24 +74,28 @@ struct Shown<'a> {
 /// [`ShowError`].
 pub fn show(config: &ShowConfig) -> Result<Option<Damage>, ShowError> {
     let error = |source: ScanError| ShowError::Capture { path: config.capture.clone(), source };
-    let file = File::open(&config.capture).map_err(|source| error(source.into()))?;
+    let capture = source::read_once(&config.capture).map_err(|source| error(source.into()))?;
     let pool = Pool::default();
-    let mut scanner = Scanner::new(file, pool.clone()).map_err(error)?;
+    let mut scanner = Scanner::new(capture, pool.clone()).map_err(error)?;
     let stdout = io::stdout();
     let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let mut out = BufWriter::new(stdout.lock());
     let mut memory = Memory::default();
-    let mut frame = 0;
+    let (mut frame, mut count) = (0, 0);
     while let Some(chunk) = scanner.next_chunk().map_err(|source| error(source.into()))? {
         for item in chunk.items() {
             let Some(mut shown) = read(&item) else { continue };
             frame += 1;
-            if config.count.is_some_and(|count| frame > count) {
+            shown.frame = frame;
+            memory.fill(&mut shown);
+            if !config.filter.takes(&shown) {
+                continue;
+            }
+            count += 1;
+            if config.count.is_some_and(|most| count > most) {
                 out.flush()?;
                 return Ok(None);
             }
-            shown.frame = frame;
-            memory.fill(&mut shown);
             if config.json {
                 json::write(&shown, &mut out)?;
             } else {

@@ -98,16 +98,19 @@ pub(crate) fn read_legacy(file: &[u8]) -> Vec<Block> {
         && file[1..3] != [0xc3, 0xb2];
     let mut cursor = Cursor { bytes: &file[24..], big };
     let mut blocks = vec![];
-    while let Some(record) = record(&mut cursor, nano) {
+    // Kuznetzov's modified format says more of each packet.
+    let is_modified = [file[0], file[3]].contains(&0x34);
+    while let Some(record) = record(&mut cursor, nano, if is_modified { 8 } else { 0 }) {
         blocks.push(record);
     }
     blocks
 }
 
-fn record(cursor: &mut Cursor<'_>, nano: bool) -> Option<Block> {
+fn record(cursor: &mut Cursor<'_>, nano: bool, more: usize) -> Option<Block> {
     let (seconds, fraction) = (u64::from(cursor.u32()?), u64::from(cursor.u32()?));
     let (captured, original) = (cursor.u32()? as usize, cursor.u32()?);
     let units = seconds * if nano { 1_000_000_000 } else { 1_000_000 } + fraction;
+    cursor.take(more)?;
     let data = cursor.take(captured)?.to_vec();
     Some(Block::Packet { interface: 0, units, original, data, options: vec![] })
 }

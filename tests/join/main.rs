@@ -13,6 +13,7 @@ mod property;
 mod reference;
 mod scenarios;
 mod scene;
+mod sources;
 mod spec;
 mod tools;
 mod tunnels;

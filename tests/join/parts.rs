@@ -119,8 +119,7 @@ fn folders_without_what_is_wanted_are_refused() {
     );
     assert_eq!(
         refuse(&["empty", "ev.parquet", "-o", "out.pcapng"]),
-        "ebpfjoin: empty: cannot read: it is a folder; give one of its captures, or put them \
-         together first: mergecap -a -w all.pcapng FILES"
+        "ebpfjoin: empty: cannot read: there is no capture in this folder"
     );
     let parts = folder.path().join("parts");
     write_parts(&parts);

@@ -5,6 +5,7 @@
 //! file    0 magic u32   4 version   8 reserved[8]   16 snap length u32   20 link type u32
 //!           (bits 31-28 of it: length of the frame check sequence, 26: whether that is known)
 //! record  0 seconds u32   4 fraction u32   8 captured length u32   12 original length u32   16 packet
+//!           (modified format: 16 interface u32, protocol u16, direction u8, padding; 24 packet)
 //! ```
 
 use schema::annotation::option::{ByteOrder, padding};
@@ -16,18 +17,24 @@ use crate::decode::LinkType;
 
 const MAGIC_MICROSECONDS: u32 = 0xa1b2_c3d4;
 const MAGIC_NANOSECONDS: u32 = 0xa1b2_3c4d;
+/// A. Kuznetzov's patch of libpcap 0.4, as in old Linux distributions.
+const MAGIC_MODIFIED: u32 = 0xa1b2_cd34;
 const FCS_IS_KNOWN: u32 = 1 << 26;
 
 /// Bytes of the file header.
 pub const HEADER: usize = 24;
 /// Bytes of a record header.
 const RECORD: usize = 16;
+/// Bytes of one with interface, protocol and direction behind the rest.
+const MODIFIED_RECORD: usize = 24;
 
 /// What the header of the file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Legacy {
     order: ByteOrder,
     precision: Precision,
+    /// Bytes of a record header.
+    record: usize,
     snap_length: u32,
     /// How its packets begin.
     pub link: LinkType,
@@ -80,11 +87,12 @@ impl Legacy {
         let word = |order: ByteOrder, at: usize| {
             order.u32([header[at], header[at + 1], header[at + 2], header[at + 3]])
         };
-        let (order, precision) =
+        let (order, precision, record) =
             [ByteOrder::Little, ByteOrder::Big].into_iter().find_map(|order| {
                 match word(order, 0) {
-                    MAGIC_MICROSECONDS => Some((order, Precision::Microseconds)),
-                    MAGIC_NANOSECONDS => Some((order, Precision::Nanoseconds)),
+                    MAGIC_MICROSECONDS => Some((order, Precision::Microseconds, RECORD)),
+                    MAGIC_NANOSECONDS => Some((order, Precision::Nanoseconds, RECORD)),
+                    MAGIC_MODIFIED => Some((order, Precision::Microseconds, MODIFIED_RECORD)),
                     _ => None,
                 }
             })?;
@@ -92,7 +100,7 @@ impl Legacy {
         // In units of 16 bits.
         let fcs_bits = (link & FCS_IS_KNOWN != 0).then_some((link >> 28) as u8 * 16);
         let link = LinkType((link & 0xffff) as u16);
-        Some(Self { order, precision, snap_length: word(order, 16), link, fcs_bits })
+        Some(Self { order, precision, record, snap_length: word(order, 16), link, fcs_bits })
     }
 
     /// The record at the beginning of `bytes`.
@@ -107,10 +115,12 @@ impl Legacy {
         if captured > MAX_BLOCK {
             return Step::Damaged(format!("a packet that claims {captured} captured bytes"));
         }
-        let Some(bytes) = bytes.get(..RECORD + captured as usize) else { return Step::Partial };
+        let Some(bytes) = bytes.get(..self.record + captured as usize) else {
+            return Step::Partial;
+        };
         let units = u64::from(word(0)) * self.precision.per_second() + u64::from(word(4));
         let time_ns = self.precision.clock().nanoseconds(units);
-        let data = &bytes[RECORD..];
+        let data = &bytes[self.record..];
         Step::Whole(Record { time_ns, units, original_length: word(12), data, bytes })
     }
 

@@ -123,7 +123,6 @@ fn a_block_larger_than_a_buffer_is_read_whole() {
 fn what_is_no_capture_is_refused() {
     let message = |bytes: &[u8]| scan(bytes).expect_err("no capture").to_string();
     assert!(message(b"").starts_with("the file is empty"));
-    assert_eq!(message(&[0x1f, 0x8b, 8]), "compressed by gzip; decompress it first");
     for bytes in [&b"PAR1"[..], b"\n", &SECTION.to_le_bytes(), &[0; 100]] {
         assert_eq!(
             message(bytes),

@@ -1,5 +1,3 @@
-use std::io::{Seek as _, Write as _};
-
 use super::*;
 use crate::attribute::{Matcher, Windows};
 use crate::clock::CaptureClock;
@@ -12,18 +10,16 @@ fn pipeline() -> Pipeline {
 }
 
 /// Many more pieces than fit into the queues.
-fn capture() -> File {
-    let mut file = tempfile::tempfile().expect("file");
+fn capture() -> Reader {
     // A legacy file of raw IP, little-endian.
     let header = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 101].map(u32::to_le_bytes);
-    file.write_all(header.as_flattened()).expect("written");
+    let mut file = header.as_flattened().to_vec();
     let mut record = [1_u32, 2, 60_000, 60_000].map(u32::to_le_bytes).concat();
     record.resize(16 + 60_000, 0);
     for _ in 0..1000 {
-        file.write_all(&record).expect("written");
+        file.extend_from_slice(&record);
     }
-    file.rewind().expect("a file");
-    file
+    Box::new(io::Cursor::new(file))
 }
 
 fn examiner() -> Arc<Examiner> {
