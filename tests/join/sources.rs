@@ -206,9 +206,9 @@ fn show_takes_what_fits_either_end() {
     assert_eq!(lines(&["--pid", &pid, "--pid", "7"]), of_pid);
     assert_eq!(lines(&["--pid", &pid, "-n", "1"]), of_pid[..1]);
     let port = all.iter().find_map(|packet| packet["src"]["port"].as_u64());
-    let port = port.expect("a port").to_string();
-    let of_port = either(&|end| end["port"].to_string() == port);
-    assert_eq!(lines(&["--port", &port]), of_port);
+    let port = port.expect("a port");
+    let of_port = either(&|end| end["port"] == port);
+    assert_eq!(lines(&["--port", &port.to_string()]), of_port);
     for bad in [["--match", "roughly"], ["--reason", "none"], ["--port", "70000"]] {
         let output = ebpfjoin(folder.path(), &[&["show", "out.pcapng"], &bad[..]].concat());
         assert_eq!(output.status.code(), Some(2), "{bad:?}");
