@@ -52,7 +52,7 @@ demo)
 	;;
 test)
 	packages build-essential pkg-config libpcap-dev tshark wireshark-common iproute2 \
-		docker.io nftables busybox-static tcpdump
+		docker.io nftables busybox-static tcpdump chromium
 	rust
 	;;
 kernels)

@@ -16,6 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   ebpfjoin trace.pcapng ev.parquet -o enriched.pcapng
   ebpfjoin trace.pcap host1.parquet host2.parquet -o enriched.pcapng --json
+  ebpfjoin trace.pcapng ev.parquet -o enriched.pcapng --report report.html
   ssh web-1 tcpdump -w - -c 1000 | ebpfjoin - ev.parquet -o - | wireshark -k -i -
   ebpfjoin show enriched.pcapng
   ebpfjoin explain trace.pcapng ev.parquet --frame 17
@@ -62,6 +63,12 @@ pub struct JoinArgs {
     /// compressed.
     #[arg(short, long, required = true, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write a page for people, too: what was recorded, who talked to whom, what went wrong (HTML)
+    ///
+    /// One file that needs no network. Every row has the Wireshark display filter that shows its
+    /// packets. For several captures a folder is to be given, and each has its page.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// How much to say on each packet
     ///
     /// All that is known stands on the first packet of each flow and direction and wherever the
@@ -204,6 +211,7 @@ impl JoinArgs {
             sources: self.sources.into_sources(),
             compression: self.compress.or_else(|| Compression::of_name(&output)),
             output,
+            report: self.report,
             detail: self.detail,
             style: Style { pid_option: !self.no_pid_option },
             progress: !self.quiet,

@@ -12,6 +12,8 @@ use crate::chunk::{Captured, Chunk, Item};
 use crate::clock::CaptureClock;
 use crate::decode::{Origin, Packet, Tcp, Undecoded, decode, decode_within, interface_index};
 use crate::fragment::Fragments;
+use crate::report::scale::Width;
+use crate::report::traffic::Traffic;
 use crate::summary::Counts;
 
 /// What was decided about one packet.
@@ -36,6 +38,8 @@ pub struct Examination {
     pub packets: Vec<Examined>,
     /// What they add up to.
     pub counts: Counts,
+    /// The same in the detail of a report, if there is to be one.
+    pub traffic: Option<Box<Traffic>>,
 }
 
 /// All that is needed to decide.
@@ -50,9 +54,10 @@ pub struct Examiner {
 }
 
 impl Examiner {
-    /// Decides about every packet of `chunk`.
+    /// Decides about every packet of `chunk`; for a report, what they add up to is collected in
+    /// buckets of `report` or more.
     #[must_use]
-    pub fn examine(&self, chunk: Chunk) -> Examination {
+    pub fn examine(&self, chunk: Chunk, report: Option<Width>) -> Examination {
         let mut packets = Vec::new();
         let mut counts = Counts::default();
         for (item, position) in chunk.items_at() {
@@ -65,7 +70,10 @@ impl Examiner {
             counts.add(&examined.verdict);
             packets.push(examined);
         }
-        Examination { chunk, packets, counts }
+        let recordings = self.matcher.recordings();
+        let traffic =
+            report.map(|width| Box::new(Traffic::of(&chunk, &packets, recordings, width)));
+        Examination { chunk, packets, counts, traffic }
     }
 
     fn decide(&self, captured: Captured<'_>, boot_id: Option<&str>, position: u64) -> Examined {

@@ -39,30 +39,44 @@ pub fn jobs(mut config: Config) -> Result<Vec<Config>, RunError> {
         config.sources.events.into_iter().partition(|path| path.is_file() && !is_events(path));
     captures.extend::<Vec<PathBuf>>(more);
     config.sources.events = events;
-    let is_folder = config.output.is_dir()
-        || config.output.to_str().is_some_and(|output| output.ends_with('/'));
-    if let ([_], false) = (&captures[..], is_folder) {
+    let to_folder = is_folder(&config.output);
+    if let ([_], false) = (&captures[..], to_folder) {
         config.sources.capture = captures.remove(0);
         return Ok(vec![config]);
     }
-    if !is_folder {
-        return Err(RunError::SeveralCaptures { captures: captures.len(), output: config.output });
+    if !to_folder {
+        let (captures, option) = (captures.len(), "-o");
+        return Err(RunError::SeveralCaptures { captures, option, output: config.output });
+    }
+    if let Some(report) = config.report.as_ref().filter(|report| !is_folder(report)) {
+        let (captures, option, output) = (captures.len(), "--report", report.clone());
+        return Err(RunError::SeveralCaptures { captures, option, output });
     }
     let error = |source| RunError::Output { path: config.output.clone(), source };
     fs::create_dir_all(&config.output).map_err(error)?;
+    if let Some(report) = &config.report {
+        let error = |source| RunError::Report { path: report.clone(), source };
+        fs::create_dir_all(report).map_err(error)?;
+    }
     let mut taken = HashMap::new();
     captures
         .into_iter()
         .map(|capture| {
             let output = config.output.join(name_for(&capture, config.compression));
+            let page = Path::new(&name_for(&capture, None)).with_extension("html");
+            let report = config.report.as_ref().map(|folder| folder.join(&page));
             if let Some(other) = taken.insert(output.clone(), capture.clone()) {
                 return Err(RunError::SameName { captures: [other, capture], output });
             }
-            let mut job = Config { output, ..config.clone() };
+            let mut job = Config { output, report, ..config.clone() };
             job.sources.capture = capture;
             Ok(job)
         })
         .collect()
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.is_dir() || path.to_str().is_some_and(|path| path.ends_with('/'))
 }
 
 /// The name of what becomes of `capture`.

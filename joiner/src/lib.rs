@@ -16,7 +16,7 @@
 //! - [`events`], [`index`], [`syn`]: socket lives, and how to find them
 //! - [`attribute`]: the policy; a reason for every miss
 //! - [`survey`], [`examine`], [`sequence`], [`output`], [`render`]: the stages
-//! - [`destination`], [`summary`], [`show`]: what the user gets
+//! - [`destination`], [`summary`], [`report`], [`show`]: what the user gets
 
 pub mod attribute;
 pub mod block;
@@ -38,6 +38,7 @@ pub mod output;
 pub mod pipeline;
 pub mod prepare;
 pub mod render;
+pub mod report;
 pub mod run;
 pub mod sequence;
 pub mod show;

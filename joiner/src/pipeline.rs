@@ -20,6 +20,8 @@ use crate::config::{Detail, Style};
 use crate::examine::{Examination, Examined, Examiner};
 use crate::input::Pool;
 use crate::output::{Rendered, Workers};
+use crate::report::scale::Width;
+use crate::report::traffic::Traffic;
 use crate::sequence::{Form, Sequencer};
 use crate::source::Reader;
 use crate::summary::Counts;
@@ -51,6 +53,8 @@ pub enum PipelineError {
 pub struct Totals {
     /// The decisions.
     pub counts: Counts,
+    /// The same in the detail of a report, if there is to be one.
+    pub traffic: Option<Traffic>,
     /// Packets with an annotation.
     pub annotated: u64,
     /// Packets left without theirs, because their options are cut.
@@ -128,8 +132,9 @@ impl Pipeline {
         })
     }
 
-    /// Second pass: names the packets of `capture` and writes them to `output`. `progress` is told
-    /// how many more bytes were dealt with.
+    /// Second pass: names the packets of `capture` and writes them to `output`; for a report, what
+    /// they add up to is collected in buckets of that width or more. `progress` is told how many
+    /// more bytes were dealt with.
     ///
     /// # Errors
     ///
@@ -139,7 +144,7 @@ impl Pipeline {
         capture: Reader,
         mut output: impl Write,
         examiner: &Arc<Examiner>,
-        (detail, style): (Detail, Style),
+        (detail, style, report): (Detail, Style, Option<Width>),
         progress: impl Fn(u64),
     ) -> Result<Totals, PipelineError> {
         let pool = Pool::default();
@@ -157,12 +162,12 @@ impl Pipeline {
             let scan = scope.spawn(move || {
                 self.scan(scanner, to_sequence, |chunk| {
                     let examiner = Arc::clone(examiner);
-                    move || examiner.examine(chunk)
+                    move || examiner.examine(chunk, report)
                 })
             });
             let sequence = scope.spawn(move || {
                 let stage = Render { examiner, style, pool, workers: Arc::default() };
-                self.sequence(examined, to_write, detail, &stage)
+                self.sequence(examined, to_write, (detail, report), &stage)
             });
             while let Ok(result) = rendered.recv() {
                 let (chunk, length) = result.recv().map_err(|_| PipelineError::Worker)?;
@@ -175,7 +180,8 @@ impl Pipeline {
                 progress(length);
             }
             drop(rendered);
-            totals.counts = sequence.join().map_err(|_| PipelineError::Worker)??;
+            (totals.counts, totals.traffic) =
+                sequence.join().map_err(|_| PipelineError::Worker)??;
             totals.damage = join(scan)?;
             if let Some(Damage { offset: 0, what, .. }) = totals.damage {
                 return Err(ScanError::Damaged(what).into());
@@ -230,20 +236,24 @@ impl Pipeline {
         &self,
         examined: Receiver<Receiver<Examination>>,
         queue: SyncSender<Receiver<(Rendered, u64)>>,
-        detail: Detail,
+        (detail, report): (Detail, Option<Width>),
         stage: &Render<'_>,
-    ) -> Result<Counts, PipelineError> {
+    ) -> Result<(Counts, Option<Traffic>), PipelineError> {
         let mut sequencer = Sequencer::new(detail);
         let mut counts = Counts::default();
+        let mut traffic = report.map(Traffic::new);
         while let Ok(result) = examined.recv() {
             let examination = result.recv().map_err(|_| PipelineError::Worker)?;
             counts.merge(&examination.counts);
+            if let (Some(all), Some(chunk)) = (&mut traffic, examination.traffic) {
+                all.merge(*chunk);
+            }
             let forms = examination.packets.iter().map(|packet| sequencer.form(packet)).collect();
             if !self.start(&queue, stage.work(examination.chunk, examination.packets, forms)) {
                 break;
             }
         }
-        Ok(counts)
+        Ok((counts, traffic))
     }
 }
 

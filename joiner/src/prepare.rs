@@ -45,6 +45,8 @@ pub struct Prepared {
     pub clocks: Vec<Estimate>,
     /// The name of the host that captured, if it is known.
     pub captured_on: Option<String>,
+    /// Time of the capture's first packet, and of the last one; nanoseconds since 1970.
+    pub span: Option<(i64, i64)>,
 }
 
 impl Sources {
@@ -76,6 +78,7 @@ impl Sources {
         let host = self.capture_host(&recordings, &survey)?;
         let timeline = host.map(|host| recordings.host(host).timeline.clone());
         let clock = CaptureClock::new(timeline.unwrap_or_default(), &survey.jumps, survey.span());
+        let span = survey.span();
         let Survey { syns, fragments, .. } = survey;
         let syns: Vec<Syn> = syns
             .into_iter()
@@ -102,7 +105,7 @@ impl Sources {
         let matcher = Matcher::new(recordings, index, syns, &table, self.windows);
         let matcher = matcher.captured_on(host);
         let examiner = Arc::new(Examiner { matcher, clock, fragments });
-        Ok(Prepared { examiner, clocks, captured_on })
+        Ok(Prepared { examiner, clocks, captured_on, span })
     }
 
     /// Opens the capture. What comes through a pipe is kept in the folder `keep_in` meanwhile.

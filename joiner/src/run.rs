@@ -13,6 +13,8 @@ use crate::events::{EventFiles, EventsError};
 use crate::nat_table::NatTableError;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::prepare::Prepared;
+use crate::report;
+use crate::report::scale::Width;
 use crate::source::Source;
 use crate::source::compression::Writer;
 use crate::summary::Summary;
@@ -34,12 +36,14 @@ pub enum RunError {
     },
     /// An input would be overwritten.
     #[error(
-        "{}: writing {} would overwrite this {input}; give another name with -o",
+        "{}: writing {} would overwrite this {input}; give another name with {option}",
         path.display(), output.display()
     )]
     WouldDestroy {
         /// What it is.
         input: &'static str,
+        /// The option that names the output.
+        option: &'static str,
         /// The input.
         path: PathBuf,
         /// The output.
@@ -47,12 +51,14 @@ pub enum RunError {
     },
     /// Several captures can't become one.
     #[error(
-        "{captures} captures can't be written to one file: give a folder with -o {}/",
+        "{captures} captures can't be written to one file: give a folder with {option} {}/",
         output.display()
     )]
     SeveralCaptures {
         /// How many there are.
         captures: usize,
+        /// The option that names the output.
+        option: &'static str,
         /// What was given.
         output: PathBuf,
     },
@@ -70,6 +76,14 @@ pub enum RunError {
     /// The output can't be created or renamed.
     #[error("cannot write {}: {source}; choose another place with -o", path.display())]
     Output {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The report can't be created, written or renamed.
+    #[error("cannot write {}: {source}; choose another place with --report", path.display())]
+    Report {
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -106,8 +120,8 @@ pub enum RunError {
 ///
 /// # Errors
 ///
-/// [`RunError`]; the output then does not exist under its final name. A capture that is damaged
-/// part way is no error: [`Summary::damage`] tells.
+/// [`RunError`]; the output then does not exist under its final name, unless only the report could
+/// not be written. A capture that is damaged part way is no error: [`Summary::damage`] tells.
 pub fn join(config: &Config) -> Result<Summary, RunError> {
     let begin = Instant::now();
     let sources = &config.sources;
@@ -116,15 +130,19 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
     let output_error = |source: io::Error| RunError::Output { path: config.output.clone(), source };
     let destination = Destination::create(&config.output).map_err(output_error)?;
     let capture = sources.open(destination.folder())?;
+    let page = config.report.as_deref().map(Destination::create).transpose();
+    let page = page.map_err(|source| report_error(config, source))?;
     let pipeline = Pipeline::new(config.threads).map_err(RunError::Pipeline)?;
     let bar = progress_bar(config, &capture);
 
     bar.set_message("looking for connections");
     let prepared = sources.prepare(&capture, &events, &pipeline, |bytes| bar.inc(bytes))?;
-    let Prepared { examiner, clocks, captured_on } = prepared;
+    let Prepared { examiner, clocks, captured_on, span } = prepared;
 
     bar.set_message("naming packets");
-    let mode = (config.detail, config.style);
+    let (first_ns, last_ns) = span.unwrap_or_default();
+    let width = page.is_some().then(|| Width::covering(first_ns, last_ns));
+    let mode = (config.detail, config.style, width);
     let mut output = Writer::new(destination.file(), config.compression).map_err(output_error)?;
     let totals = pipeline
         .enrich(sources.reader(&capture)?, &mut output, &examiner, mode, |bytes| bar.inc(bytes))
@@ -134,11 +152,11 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
     bar.finish_and_clear();
     let recordings = examiner.matcher.recordings();
     let clocks = clocks.into_iter().map(|clock| (recordings.host(clock.host).name.clone(), clock));
-    Ok(Summary {
+    let summary = Summary {
         capture: sources.capture.clone(),
         output: config.output.clone(),
         recordings: recordings.infos.clone(),
-        unfinished: events.unfinished,
+        unfinished: events.unfinished.clone(),
         clocks: clocks.collect(),
         captured_on,
         counts: totals.counts,
@@ -149,7 +167,16 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
         bytes_out: totals.bytes_out,
         elapsed: begin.elapsed(),
         damage: totals.damage,
-    })
+    };
+    if let (Some(page), Some(traffic)) = (page, totals.traffic) {
+        report::write(page, &summary, recordings, &traffic, &events.paths)
+            .map_err(|source| report_error(config, source))?;
+    }
+    Ok(summary)
+}
+
+fn report_error(config: &Config, source: io::Error) -> RunError {
+    RunError::Report { path: config.report.clone().unwrap_or_default(), source }
 }
 
 /// An output that takes the place of an input would end with neither.
@@ -158,10 +185,22 @@ fn protect_inputs(config: &Config, events: &EventFiles) -> Result<(), RunError> 
     let table = config.sources.nat.as_ref().map(|table| ("table", table));
     let inputs = events.paths.iter().map(|events| ("event file", events));
     for (input, path) in std::iter::once(capture).chain(inputs).chain(table) {
-        if Destination::would_destroy(&config.output, path) {
-            let (path, output) = (path.clone(), config.output.clone());
-            return Err(RunError::WouldDestroy { input, path, output });
+        let outputs = [("-o", Some(&config.output)), ("--report", config.report.as_ref())];
+        for (option, output) in outputs {
+            let Some(output) = output else { continue };
+            if Destination::would_destroy(output, path) {
+                let (path, output) = (path.clone(), output.clone());
+                return Err(RunError::WouldDestroy { input, option, path, output });
+            }
         }
+    }
+    let place = |path: &PathBuf| std::path::absolute(path).ok();
+    if let Some(report) = &config.report
+        && place(report) == place(&config.output)
+    {
+        let (path, output) = (config.output.clone(), report.clone());
+        let (input, option) = ("output", "--report");
+        return Err(RunError::WouldDestroy { input, option, path, output });
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod blocks;
+mod browser;
 mod corpus;
 mod enrich;
 mod fixture;
@@ -11,6 +12,7 @@ mod legacy;
 mod parts;
 mod property;
 mod reference;
+mod report;
 mod scenarios;
 mod scene;
 mod sources;

@@ -96,6 +96,7 @@ impl World {
             latency_us: None,
             retransmits: None,
             bytes: None,
+            error: TextId::NONE,
         });
         self.recordings.conversations.push(Conversation {
             life,

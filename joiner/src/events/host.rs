@@ -104,6 +104,12 @@ impl Host {
         }
     }
 
+    /// When events were lost: from, to, nanoseconds since 1970.
+    #[must_use]
+    pub fn losses(&self) -> &[(i64, i64)] {
+        &self.losses
+    }
+
     /// Whether events were lost between these two moments.
     #[must_use]
     pub fn lost_between(&self, from_ns: i64, to_ns: i64) -> bool {

@@ -7,6 +7,7 @@ use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto};
 use super::host::HostId;
 use super::identity::IdentityId;
 use super::place::NamespaceId;
+use super::text::TextId;
 
 /// Index into [`Recordings::lives`](super::Recordings::lives).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +48,8 @@ pub struct Life {
     pub retransmits: Option<u32>,
     /// Payload bytes sent and received, where its close tells.
     pub bytes: Option<(u64, u64)>,
+    /// Why its connect failed, by the name of the error.
+    pub error: TextId,
 }
 
 impl Life {

@@ -16,12 +16,12 @@ pub struct SideCounts {
 }
 
 impl SideCounts {
-    fn add(&mut self, side: &SideVerdict) {
+    fn add(&mut self, side: &SideVerdict, packets: u64) {
         match side {
             SideVerdict::Named { found, .. } => {
-                self.matches[usize::from(found.nat)][found.rule as usize] += 1;
+                self.matches[usize::from(found.nat)][found.rule as usize] += packets;
             }
-            SideVerdict::Unnamed(reason) => self.reasons[*reason as usize] += 1,
+            SideVerdict::Unnamed(reason) => self.reasons[*reason as usize] += packets,
         }
     }
 
@@ -43,7 +43,7 @@ impl SideCounts {
     }
 
     /// Every match that occurred, most certain first.
-    pub(super) fn by_match(&self) -> impl Iterator<Item = (Match, u64)> {
+    pub(crate) fn by_match(&self) -> impl Iterator<Item = (Match, u64)> {
         [false, true].into_iter().flat_map(move |nat| {
             Rule::ALL.iter().map(move |&rule| {
                 (Match { nat, rule }, self.matches[usize::from(nat)][rule as usize])
@@ -51,7 +51,8 @@ impl SideCounts {
         })
     }
 
-    pub(super) fn by_reason(&self) -> impl Iterator<Item = (Reason, u64)> {
+    /// Every reason that occurred.
+    pub(crate) fn by_reason(&self) -> impl Iterator<Item = (Reason, u64)> {
         Reason::ALL.iter().map(|&reason| (reason, self.reasons[reason as usize]))
     }
 
@@ -84,9 +85,14 @@ pub struct Counts {
 impl Counts {
     /// Counts one packet.
     pub fn add(&mut self, verdict: &Verdict) {
-        self.packets += 1;
-        self.src.add(&verdict.src);
-        self.dst.add(&verdict.dst);
+        self.add_many(verdict, 1);
+    }
+
+    /// Counts so many packets of one kind.
+    pub fn add_many(&mut self, verdict: &Verdict, packets: u64) {
+        self.packets += packets;
+        self.src.add(&verdict.src, packets);
+        self.dst.add(&verdict.dst, packets);
     }
 
     /// Adds the counts of another chunk.

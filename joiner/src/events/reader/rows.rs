@@ -92,6 +92,7 @@ impl Builder {
             latency_us: None,
             retransmits: None,
             bytes: None,
+            error: TextId::NONE,
         });
         self.sockets.insert((host, cookie), id);
         id
@@ -114,6 +115,9 @@ impl Builder {
             life.end_ns = time_ns;
             let bytes = columns.bytes_sent.get(at).zip(columns.bytes_received.get(at));
             life.bytes = bytes.filter(|_| kind == Kind::TcpClose);
+            if let (Kind::TcpConnectFail, Some(error)) = (kind, columns.error.get(at)) {
+                life.error = self.out.texts.intern(error);
+            }
         }
         let Some(owner) = owner else { return };
         let tells_user = matches!(kind, Kind::TcpClose | Kind::Socket);
