@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # initramfs.sh KERNEL OUT PROGRAM SUITE PATH: what a machine under test boots into: busybox, the
 # program, the test suite, which looks for the program at PATH, and the modules of KERNEL (a folder
-# of fetch.sh) that sockets and translations need to be asked about. Tests listed in lacking-SERIES.txt are skipped.
+# of fetch.sh) that sockets and translations need to be asked about. Tests listed in lacking.txt and lacking-SERIES.txt are skipped.
 set -euo pipefail
 
 kernel=$1 out=$2 program=$3 suite=$4 path=$5
@@ -31,10 +31,11 @@ install "$here/init" "$root/init"
 printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"
 echo '127.0.0.1 localhost' >"$root/etc/hosts"
 
-lacking=$here/lacking-${kernel##*/}.txt
-if [ -f "$lacking" ]; then
-	awk '!/^#/ { printf "--skip %s ", $1 }' "$lacking" >"$root/etc/skip"
-fi
+for lacking in "$here/lacking.txt" "$here/lacking-${kernel##*/}.txt"; do
+	if [ -f "$lacking" ]; then
+		awk '!/^#/ { printf "--skip %s ", $1 }' "$lacking" >>"$root/etc/skip"
+	fi
+done
 
 # Unpacked and in the order they have to be loaded in: so the machine needs no tools for that.
 modules=$(dirname "$(find "$kernel" -name modules.order)")
