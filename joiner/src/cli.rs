@@ -63,6 +63,12 @@ pub struct JoinArgs {
     /// compressed.
     #[arg(short, long, required = true, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write a table of the packets, too, for DuckDB or polars (Parquet)
+    ///
+    /// A row for each packet with all that is known of both ends; it joins with the events by host
+    /// and socket cookie. For several captures a folder is to be given.
+    #[arg(long, value_name = "FILE")]
+    packets: Option<PathBuf>,
     /// Write a page for people, too: what was recorded, who talked to whom, what went wrong (HTML)
     ///
     /// One file that needs no network. Every row has the Wireshark display filter that shows its
@@ -211,6 +217,7 @@ impl JoinArgs {
             sources: self.sources.into_sources(),
             compression: self.compress.or_else(|| Compression::of_name(&output)),
             output,
+            packets: self.packets,
             report: self.report,
             detail: self.detail,
             style: Style { pid_option: !self.no_pid_option },

@@ -83,6 +83,8 @@ pub struct Config {
     pub output: PathBuf,
     /// How it is compressed.
     pub compression: Option<Compression>,
+    /// Where the table of packets goes, if there is to be one.
+    pub packets: Option<PathBuf>,
     /// Where the page for people goes, if there is to be one.
     pub report: Option<PathBuf>,
     /// How much is said.

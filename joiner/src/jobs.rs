@@ -48,15 +48,21 @@ pub fn jobs(mut config: Config) -> Result<Vec<Config>, RunError> {
         let (captures, option) = (captures.len(), "-o");
         return Err(RunError::SeveralCaptures { captures, option, output: config.output });
     }
-    if let Some(report) = config.report.as_ref().filter(|report| !is_folder(report)) {
-        let (captures, option, output) = (captures.len(), "--report", report.clone());
-        return Err(RunError::SeveralCaptures { captures, option, output });
+    for (option, more) in [("--report", &config.report), ("--packets", &config.packets)] {
+        if let Some(output) = more.as_ref().filter(|more| !is_folder(more)) {
+            let (captures, output) = (captures.len(), output.clone());
+            return Err(RunError::SeveralCaptures { captures, option, output });
+        }
     }
     let error = |source| RunError::Output { path: config.output.clone(), source };
     fs::create_dir_all(&config.output).map_err(error)?;
     if let Some(report) = &config.report {
         let error = |source| RunError::Report { path: report.clone(), source };
         fs::create_dir_all(report).map_err(error)?;
+    }
+    if let Some(packets) = &config.packets {
+        let error = |source| RunError::Packets { path: packets.clone(), source };
+        fs::create_dir_all(packets).map_err(error)?;
     }
     let mut taken = HashMap::new();
     captures
@@ -65,10 +71,12 @@ pub fn jobs(mut config: Config) -> Result<Vec<Config>, RunError> {
             let output = config.output.join(name_for(&capture, config.compression));
             let page = Path::new(&name_for(&capture, None)).with_extension("html");
             let report = config.report.as_ref().map(|folder| folder.join(&page));
+            let rows = page.with_extension("parquet");
+            let packets = config.packets.as_ref().map(|folder| folder.join(&rows));
             if let Some(other) = taken.insert(output.clone(), capture.clone()) {
                 return Err(RunError::SameName { captures: [other, capture], output });
             }
-            let mut job = Config { output, report, ..config.clone() };
+            let mut job = Config { output, packets, report, ..config.clone() };
             job.sources.capture = capture;
             Ok(job)
         })

@@ -16,7 +16,7 @@
 //! - [`events`], [`index`], [`syn`]: socket lives, and how to find them
 //! - [`attribute`]: the policy; a reason for every miss
 //! - [`survey`], [`examine`], [`sequence`], [`output`], [`render`]: the stages
-//! - [`destination`], [`summary`], [`report`], [`show`]: what the user gets
+//! - [`destination`], [`summary`], [`packets`], [`report`], [`show`]: what the user gets
 
 pub mod attribute;
 pub mod block;
@@ -35,6 +35,7 @@ pub mod input;
 pub mod jobs;
 pub mod nat_table;
 pub mod output;
+pub mod packets;
 pub mod pipeline;
 pub mod prepare;
 pub mod render;

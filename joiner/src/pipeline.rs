@@ -6,12 +6,14 @@
 //! scan ─► [examine] ─► sequence ─► [render] ─► write        [ ] on any worker, the rest in order
 //! ```
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use arrow_array::RecordBatch;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::attribute::KnownFlows;
@@ -20,6 +22,7 @@ use crate::config::{Detail, Style};
 use crate::examine::{Examination, Examined, Examiner};
 use crate::input::Pool;
 use crate::output::{Rendered, Workers};
+use crate::packets::{self, PacketTable};
 use crate::report::scale::Width;
 use crate::report::traffic::Traffic;
 use crate::sequence::{Form, Sequencer};
@@ -133,8 +136,8 @@ impl Pipeline {
     }
 
     /// Second pass: names the packets of `capture` and writes them to `output`; for a report, what
-    /// they add up to is collected in buckets of that width or more. `progress` is told how many
-    /// more bytes were dealt with.
+    /// they add up to is collected in buckets of that width or more; in `table` each has a row.
+    /// `progress` is told how many more bytes were dealt with.
     ///
     /// # Errors
     ///
@@ -145,6 +148,7 @@ impl Pipeline {
         mut output: impl Write,
         examiner: &Arc<Examiner>,
         (detail, style, report): (Detail, Style, Option<Width>),
+        mut table: Option<&mut PacketTable<File>>,
         progress: impl Fn(u64),
     ) -> Result<Totals, PipelineError> {
         let pool = Pool::default();
@@ -158,6 +162,7 @@ impl Pipeline {
         }
         let (to_sequence, examined) = self.queue();
         let (to_write, rendered) = self.queue();
+        let has_table = table.is_some();
         thread::scope(|scope| {
             let scan = scope.spawn(move || {
                 self.scan(scanner, to_sequence, |chunk| {
@@ -166,11 +171,16 @@ impl Pipeline {
                 })
             });
             let sequence = scope.spawn(move || {
-                let stage = Render { examiner, style, pool, workers: Arc::default() };
+                let workers = Arc::default();
+                let stage = Render { examiner, style, pool, workers, has_table };
                 self.sequence(examined, to_write, (detail, report), &stage)
             });
             while let Ok(result) = rendered.recv() {
-                let (chunk, length) = result.recv().map_err(|_| PipelineError::Worker)?;
+                let Done { chunk, rows, length } =
+                    result.recv().map_err(|_| PipelineError::Worker)?;
+                if let (Some(table), Some(rows)) = (&mut table, rows) {
+                    table.write(&rows).map_err(PipelineError::Write)?;
+                }
                 output.write_all(&chunk.bytes).map_err(PipelineError::Write)?;
                 totals.bytes_out += chunk.bytes.len() as u64;
                 totals.annotated += chunk.annotated;
@@ -235,13 +245,14 @@ impl Pipeline {
     fn sequence(
         &self,
         examined: Receiver<Receiver<Examination>>,
-        queue: SyncSender<Receiver<(Rendered, u64)>>,
+        queue: SyncSender<Receiver<Done>>,
         (detail, report): (Detail, Option<Width>),
         stage: &Render<'_>,
     ) -> Result<(Counts, Option<Traffic>), PipelineError> {
         let mut sequencer = Sequencer::new(detail);
         let mut counts = Counts::default();
         let mut traffic = report.map(Traffic::new);
+        let mut frame = 1;
         while let Ok(result) = examined.recv() {
             let examination = result.recv().map_err(|_| PipelineError::Worker)?;
             counts.merge(&examination.counts);
@@ -249,7 +260,10 @@ impl Pipeline {
                 all.merge(*chunk);
             }
             let forms = examination.packets.iter().map(|packet| sequencer.form(packet)).collect();
-            if !self.start(&queue, stage.work(examination.chunk, examination.packets, forms)) {
+            let Examination { chunk, packets, .. } = examination;
+            let first = frame;
+            frame += packets.len() as u64;
+            if !self.start(&queue, stage.work(chunk, packets, forms, first)) {
                 break;
             }
         }
@@ -263,6 +277,16 @@ struct Render<'a> {
     style: Style,
     pool: Pool,
     workers: Arc<Workers>,
+    /// Whether packets become rows of a table, too.
+    has_table: bool,
+}
+
+/// A chunk that only has to be written.
+struct Done {
+    chunk: Rendered,
+    rows: Option<RecordBatch>,
+    /// How long it was in the capture.
+    length: u64,
 }
 
 impl Render<'_> {
@@ -271,16 +295,19 @@ impl Render<'_> {
         chunk: Chunk,
         packets: Vec<Examined>,
         forms: Vec<Form>,
-    ) -> impl FnOnce() -> (Rendered, u64) + Send + 'static {
-        let (examiner, style) = (Arc::clone(self.examiner), self.style);
+        first: u64,
+    ) -> impl FnOnce() -> Done + Send + 'static {
+        let (examiner, style, has_table) = (Arc::clone(self.examiner), self.style, self.has_table);
         let (pool, workers) = (self.pool.clone(), Arc::clone(&self.workers));
         move || {
             let matcher = &examiner.matcher;
             let rendered =
                 workers.with(|worker| worker.render(&chunk, &packets, &forms, matcher, style));
+            let recordings = matcher.recordings();
+            let rows = has_table.then(|| packets::rows(&chunk, &packets, first, recordings));
             let length = chunk.bytes().len() as u64;
             chunk.give_back(&pool);
-            (rendered, length)
+            Done { chunk: rendered, rows, length }
         }
     }
 }

@@ -72,7 +72,8 @@ impl<'a> Renderer<'a> {
         Some((pid, self.thread(holder, owner).unwrap_or(pid)))
     }
 
-    fn life(&self, holder: Holder) -> &'a Life {
+    /// The socket that an end was found by.
+    pub(crate) fn life(&self, holder: Holder) -> &'a Life {
         let id = match holder {
             Holder::Conversation(id) => self.recordings.conversation(id).life,
             Holder::Listener(id) => self.recordings.listener(id).life,
@@ -80,8 +81,13 @@ impl<'a> Renderer<'a> {
         self.recordings.life(id)
     }
 
+    /// All that is known of one end.
+    pub(crate) fn whole_side(&self, side: &SideVerdict) -> Side<'a> {
+        self.full_side(side, true)
+    }
+
     /// The row that decided: the close for a late packet, else the one that named the peer.
-    fn settling_event(&self, holder: Holder, found: Match) -> (Kind, i64) {
+    pub(crate) fn settling_event(&self, holder: Holder, found: Match) -> (Kind, i64) {
         let life = self.life(holder);
         match (life.closed, holder) {
             (Some(closed), _) if found.rule == Rule::Late => (closed, life.end_ns),

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::destination::Destination;
 use crate::events::{EventFiles, EventsError};
 use crate::nat_table::NatTableError;
+use crate::packets::PacketTable;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::prepare::Prepared;
 use crate::report;
@@ -81,6 +82,14 @@ pub enum RunError {
         /// What the system says.
         source: io::Error,
     },
+    /// The table of packets can't be created, written or renamed.
+    #[error("cannot write {}: {source}; choose another place with --packets", path.display())]
+    Packets {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The report can't be created, written or renamed.
     #[error("cannot write {}: {source}; choose another place with --report", path.display())]
     Report {
@@ -132,6 +141,10 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
     let capture = sources.open(destination.folder())?;
     let page = config.report.as_deref().map(Destination::create).transpose();
     let page = page.map_err(|source| report_error(config, source))?;
+    let rows = config.packets.as_deref().map(Destination::create).transpose();
+    let rows = rows.map_err(|source| packets_error(config, source))?;
+    let table = rows.as_ref().map(|rows| PacketTable::new(rows.file().try_clone()?)).transpose();
+    let mut table = table.map_err(|source| packets_error(config, source))?;
     let pipeline = Pipeline::new(config.threads).map_err(RunError::Pipeline)?;
     let bar = progress_bar(config, &capture);
 
@@ -144,11 +157,18 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
     let width = page.is_some().then(|| Width::covering(first_ns, last_ns));
     let mode = (config.detail, config.style, width);
     let mut output = Writer::new(destination.file(), config.compression).map_err(output_error)?;
+    let reader = sources.reader(&capture)?;
     let totals = pipeline
-        .enrich(sources.reader(&capture)?, &mut output, &examiner, mode, |bytes| bar.inc(bytes))
+        .enrich(reader, &mut output, &examiner, mode, table.as_mut(), |bytes| bar.inc(bytes))
         .map_err(|error| sources.pass_error(error))?;
     output.finish().map_err(PipelineError::Write).map_err(RunError::Pipeline)?;
+    if let Some(table) = table {
+        table.finish().map_err(|source| packets_error(config, source))?;
+    }
     destination.finish().map_err(output_error)?;
+    if let Some(rows) = rows {
+        rows.finish().map_err(|source| packets_error(config, source))?;
+    }
     bar.finish_and_clear();
     let recordings = examiner.matcher.recordings();
     let clocks = clocks.into_iter().map(|clock| (recordings.host(clock.host).name.clone(), clock));
@@ -175,6 +195,10 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
     Ok(summary)
 }
 
+fn packets_error(config: &Config, source: io::Error) -> RunError {
+    RunError::Packets { path: config.packets.clone().unwrap_or_default(), source }
+}
+
 fn report_error(config: &Config, source: io::Error) -> RunError {
     RunError::Report { path: config.report.clone().unwrap_or_default(), source }
 }
@@ -185,7 +209,11 @@ fn protect_inputs(config: &Config, events: &EventFiles) -> Result<(), RunError> 
     let table = config.sources.nat.as_ref().map(|table| ("table", table));
     let inputs = events.paths.iter().map(|events| ("event file", events));
     for (input, path) in std::iter::once(capture).chain(inputs).chain(table) {
-        let outputs = [("-o", Some(&config.output)), ("--report", config.report.as_ref())];
+        let outputs = [
+            ("-o", Some(&config.output)),
+            ("--report", config.report.as_ref()),
+            ("--packets", config.packets.as_ref()),
+        ];
         for (option, output) in outputs {
             let Some(output) = output else { continue };
             if Destination::would_destroy(output, path) {
@@ -195,12 +223,15 @@ fn protect_inputs(config: &Config, events: &EventFiles) -> Result<(), RunError> 
         }
     }
     let place = |path: &PathBuf| std::path::absolute(path).ok();
-    if let Some(report) = &config.report
-        && place(report) == place(&config.output)
-    {
-        let (path, output) = (config.output.clone(), report.clone());
-        let (input, option) = ("output", "--report");
-        return Err(RunError::WouldDestroy { input, option, path, output });
+    let more = [("--report", &config.report), ("--packets", &config.packets)];
+    let mut taken = vec![&config.output];
+    for (option, output) in more {
+        let Some(output) = output else { continue };
+        if let Some(path) = taken.iter().find(|path| place(path) == place(output)) {
+            let (path, output) = ((*path).clone(), output.clone());
+            return Err(RunError::WouldDestroy { input: "output", option, path, output });
+        }
+        taken.push(output);
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod corpus;
 mod enrich;
 mod fixture;
 mod legacy;
+mod packets;
 mod parts;
 mod property;
 mod reference;

@@ -45,7 +45,7 @@ impl Write for Disk {
 
 fn enrich(room: usize) -> Result<Totals, PipelineError> {
     let mode = (Detail::Auto, Style { pid_option: true }, None);
-    pipeline().enrich(capture(), Disk(room), &examiner(), mode, |_| {})
+    pipeline().enrich(capture(), Disk(room), &examiner(), mode, None, |_| {})
 }
 
 #[test]
