@@ -187,7 +187,12 @@ fn a_browser_draws_it_without_a_word_and_sorts_by_click_and_key() {
     let told = browser.eval("document.getElementById('tip').innerText");
     assert!(told.as_str().is_some_and(|text| text.contains("1 packet")), "{told}");
     browser.press("Enter");
-    let copied = browser.eval("document.getElementById('toast').textContent");
+    // The clipboard takes its time.
+    let copied = browser.eval(
+        "new Promise((done) => { const look = () => { \
+         const toast = document.getElementById('toast'); \
+         if (toast) done(toast.textContent); else requestAnimationFrame(look); }; look(); })",
+    );
     assert_eq!(
         copied,
         "Copied: frame.time_epoch >= 1700000001.000 && frame.time_epoch < 1700000001.001"

@@ -11,7 +11,7 @@ const TIME_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 10e3, 15e
 function niceTop(value) {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 4, 5, 8, 10].map((step) => step * power).find((top) => top >= value);
+  return [1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10].map((step) => step * power).find((top) => top >= value);
 }
 
 function timeFilter(from, to) {
@@ -24,14 +24,14 @@ function legend(series, total, hidden, change) {
     el("button", {
       type: "button", "aria-pressed": String(!hidden.has(at)), title: "Show or hide",
       onclick: () => { if (!hidden.delete(at)) hidden.add(at); change(); },
-    }, el("span", { class: "swatch " + one.style }), el("bdi", {}, one.name),
+    }, el("span", { class: "swatch " + one.style }), one.node ? one.node() : el("bdi", {}, one.name),
     el("span", { class: "muted" }, total(one))))));
 }
 
 // Series: name, style (a class), values. Options: time {start_ms, width_ms}, label, show(value, at),
-// axis(value), total(series), scale (from value to what the axis counts), bands.
+// axis(value), total(series), unit (how much one of a value is on the axis), bands.
 function stacked(series, options) {
-  const { time, show, axis, total, label, bands = [], filtered = true } = options;
+  const { time, show, axis, total, label, bands = [], filtered = true, unit = 1 } = options;
   const length = series.length ? series[0].values.length : 0;
   const hidden = new Set();
   const figure = el("figure", { class: "chart" });
@@ -43,17 +43,17 @@ function stacked(series, options) {
     const tall = CHART.height - CHART.top - CHART.bottom;
     const seen = series.filter((one, at) => !hidden.has(at));
     const sums = Array.from({ length }, (_, at) => seen.reduce((sum, one) => sum + one.values[at], 0));
-    const top = niceTop(Math.max(0, ...sums));
+    const top = niceTop(Math.max(0, ...sums) * unit) / unit;
     const x = (at) => CHART.left + inner * at / length;
     const y = (value) => CHART.top + tall * (1 - value / top);
     const gap = inner / length > 5 ? 1 : 0;
 
     const grid = [0, 0.25, 0.5, 0.75, 1].map((share) => svg("g", {},
       svg("line", { class: share ? "grid" : "base", x1: CHART.left, x2: width - CHART.right, y1: y(top * share), y2: y(top * share) }),
-      svg("text", { class: "tick", x: CHART.left - 8, y: y(top * share) + 4, "text-anchor": "end" }, axis(top * share))));
+      svg("text", { class: "tick", x: CHART.left - 8, y: y(top * share) + 4, "text-anchor": "end" }, axis(top * share * unit))));
 
     const end = time.start_ms + length * time.width_ms;
-    const most = Math.max(2, Math.floor(inner / 95));
+    const most = Math.max(2, Math.floor(inner / 84));
     const step = TIME_STEPS.find((step) => (end - time.start_ms) / step <= most) || TIME_STEPS.at(-1);
     const ticks = [];
     for (let at = Math.ceil(time.start_ms / step) * step; at <= end; at += step) {
@@ -99,7 +99,7 @@ function stacked(series, options) {
       const shown = el("div", {}, el("strong", {}, clock(from, Math.min(time.width_ms, 1000)) + " UTC"),
         el("span", { class: "muted" }, " " + span(time.width_ms)),
         lines.length ? lines.map(([one, value]) => el("div", { class: "line" }, el("span", { class: "swatch " + one.style }),
-          el("bdi", {}, one.name), el("b", {}, show(value)))) : el("div", { class: "muted" }, "nothing"));
+          one.node ? one.node() : el("bdi", {}, one.name), el("b", {}, show(value)))) : el("div", { class: "muted" }, "nothing"));
       const box = picture.getBoundingClientRect();
       tooltip(shown, box.left + x(cursor + 0.5) * box.width / width, box.top + CHART.top);
     }
@@ -139,22 +139,24 @@ function stacked(series, options) {
   return figure;
 }
 
-// Draws when there is a width, and again when that changes.
-const drawers = new Map();
-const sizes = new ResizeObserver((entries) => requestAnimationFrame(() => {
-  for (const { target } of entries) {
-    const drawer = drawers.get(target);
-    if (target.clientWidth === drawer.width) continue;
-    drawer.width = target.clientWidth;
-    drawer.draw();
-  }
-}));
+// What is drawn for a width is drawn again when that changes.
+let drawn = [];
 
-function observe(target, draw) {
-  drawers.set(target, { draw, width: 0 });
-  draw();
-  sizes.observe(target);
+function drawAll() {
+  drawn = drawn.filter(({ figure }) => figure.isConnected);
+  for (const one of drawn) {
+    if (one.figure.clientWidth === one.width) continue;
+    one.width = one.figure.clientWidth;
+    one.draw();
+  }
 }
+
+function observe(figure, draw) {
+  drawn.push({ figure, draw, width: null });
+  queueMicrotask(drawAll);
+}
+
+addEventListener("resize", () => requestAnimationFrame(drawAll));
 
 function tooltip(content, left, top) {
   const tip = byId("tip");
@@ -176,7 +178,7 @@ function histogram(bars, label) {
     const tall = CHART.height - CHART.top - CHART.bottom;
     const top = niceTop(Math.max(0, ...bars.map(([, value]) => value)));
     const y = (value) => CHART.top + tall * (1 - value / top);
-    const each = inner / bars.length;
+    const each = Math.min(96, inner / bars.length);
     const grid = [0, 0.5, 1].map((share) => svg("g", {},
       svg("line", { class: share ? "grid" : "base", x1: CHART.left, x2: width - CHART.right, y1: y(top * share), y2: y(top * share) }),
       svg("text", { class: "tick", x: CHART.left - 8, y: y(top * share) + 4, "text-anchor": "end" }, short(top * share))));

@@ -24,22 +24,24 @@ function ribbons(pairs) {
   function draw() {
     const width = Math.max(300, figure.clientWidth || 900);
     const [left, right] = [ends("client"), ends("server")];
-    const rows = Math.max(left.length, right.length);
-    const gap = 14;
-    const height = Math.max(90, rows * 30);
     const all = shown.reduce((sum, pair) => sum + weight(pair), 0) || 1;
-    // The smallest is two pixels thick, the others share what is left in proportion.
-    const thick = (bytes) => 2 + (height - gap * rows - 2 * shown.length) * bytes / all;
+    // The smallest is two pixels thick, and every end has room for its name.
+    const thick = (bytes) => 2 + 220 * bytes / all;
+    const tall = (end) => end.members.reduce((sum, pair) => sum + thick(weight(pair)), 0);
+    const slot = (end) => Math.max(placeOf(end.of) || end.of.why ? 34 : 24, tall(end) + 10);
+    const needs = (list) => list.reduce((sum, end) => sum + slot(end), 0);
+    const height = Math.max(needs(left), needs(right));
     const column = Math.min(260, width * 0.34);
     const [x0, x1] = [column, width - column];
 
     const places = new Map();
     const node = (list, side) => {
-      const total = list.reduce((sum, end) => sum + end.members.reduce((part, pair) => part + thick(weight(pair)), 0), 0);
-      const space = (height - total) / list.length;
-      let at = space / 2;
+      const space = (height - needs(list)) / list.length;
+      let top = 0;
       return list.map((end, rank) => {
-        const begin = at;
+        const begin = top + (slot(end) + space - tall(end)) / 2;
+        let at = begin;
+        top += slot(end) + space;
         for (const pair of end.members) {
           if (!places.has(pair)) places.set(pair, { rank });
           places.get(pair)[side] = at;
@@ -47,7 +49,6 @@ function ribbons(pairs) {
         }
         const middle = (begin + at) / 2;
         const mark = svg("rect", { class: "node", x: side === "client" ? x0 - 4 : x1, y: begin, width: 4, height: at - begin, rx: 1.5 });
-        at += space;
         const anchor = side === "client" ? "end" : "start";
         const where = placeOf(end.of) || (end.of.why && end.of.why !== "remote" ? end.of.why : null);
         const room = Math.floor(column / 7.2);

@@ -15,7 +15,7 @@ function scaled(value, units, step) {
 
 const size = (bytes) => scaled(bytes, ["B", "kB", "MB", "GB", "TB", "PB"], 1000);
 const rate = (bits) => scaled(bits, ["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"], 1000);
-const short = (number) => scaled(number, ["", "k", "M", "G", "T"], 1000).trim();
+const short = (number) => scaled(number, ["", "k", "M", "G", "T"], 1000).replace(" ", "");
 
 function micros(us) {
   if (us === null || us === undefined) return "–";

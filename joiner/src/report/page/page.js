@@ -25,10 +25,15 @@ const MEANING = {
 };
 
 function meaning(name) {
-  return name.startsWith("nat+") ? "after undoing a translation of addresses: " + MEANING[name.slice(4)] : MEANING[name];
+  return name.startsWith("nat+") ? "as " + name.slice(4) + ", after undoing a translation of addresses" : MEANING[name];
 }
 
-const outcomeStyle = (name) => "o-" + (name.startsWith("nat+") ? "nat" : name);
+const outcomeStyle = (name) => "o-" + name.replace("+", "-");
+// With the day, where there are several.
+const wide = data.recordings.rows.flatMap((row) => row.span_ms || []);
+const isLong = wide.length > 0 && Math.max(...wide) - Math.min(...wide) > 20 * 3600e3;
+const when = (ms) => isLong ? moment(ms) : clock(ms, 1);
+
 const plural = (number, one, many) => count(number) + " " + (number === 1 ? one : many || one + "s");
 
 // ---- What it is about
@@ -58,11 +63,11 @@ function drawTop() {
       host && [", captured on ", el("b", {}, el("bdi", {}, host))]),
     el("div", { class: "tiles" },
       tile(count(summary.packets), "packets", size(data.time.bytes.reduce((a, b) => a + b, 0)) + " on the wire"),
-      tile(percent(summary.source.named, summary.packets), "have a sender’s name", count(summary.source.named) + " packets"),
-      tile(percent(summary.destination.named, summary.packets), "have a receiver’s name", count(summary.destination.named) + " packets"),
-      tile(count(data.processes.total), data.processes.total === 1 ? "process" : "processes", "with traffic in this capture"),
-      tile(count(data.connections.outgoing + data.connections.incoming), "connection ends opened",
-        count(data.connections.outgoing) + " out, " + count(data.connections.incoming) + " in"),
+      tile(percent(summary.source.named, summary.packets), "of senders named", count(summary.source.named) + " packets"),
+      tile(percent(summary.destination.named, summary.packets), "of receivers named", count(summary.destination.named) + " packets"),
+      tile(count(data.processes.total), data.processes.total === 1 ? "process" : "processes", "with packets here"),
+      tile(count(data.connections.outgoing), data.connections.outgoing === 1 ? "connection opened" : "connections opened",
+        count(data.connections.incoming) + " accepted"),
       tile(count(failed), failed === 1 ? "connect failed" : "connects failed", data.connections.retransmits ?
         plural(data.connections.retransmits, "segment") + " sent again" : "no segment sent again", failed ? "warn" : ""),
       tile(lost ? count(lost) : "0", "things lost", lost ? "see below what" : "by the recorder", lost ? "bad" : "good")),
@@ -183,7 +188,7 @@ function drawTraffic() {
     const { shown = [], total = 0 } = data.series[kind] || {};
     const sum = shown.reduce((sum, one) => sum.map((value, at) => value + one[way][at]), zero);
     const series = shown.map((one, at) => ({
-      name: nameText(one.label), style: "s" + at, values: one[way],
+      name: nameText(one.label), node: () => nameCell(one.label), style: "s" + at, values: one[way],
     }));
     const rest = total > shown.length ? plural(total - shown.length, "other " + kind) : "";
     const outside = kind === "program" ? "" : "in no " + kind;
@@ -191,7 +196,7 @@ function drawTraffic() {
     series.push({ name: "nobody known", style: "nobody", values: minus(data.time.bytes, data.series.all[way]) });
     holder.replaceChildren(stacked(series.filter((one) => one.values.some(Boolean)), {
       time: data.time, label: "Bytes " + way + " by " + kind + ", over time", show: (value) => size(value) + "  " + rate(value * perSecond),
-      axis: (value) => rate(value * perSecond), total: (one) => size(one.values.reduce((a, b) => a + b, 0)),
+      axis: rate, unit: perSecond, total: (one) => size(one.values.reduce((a, b) => a + b, 0)),
     }));
   }
   draw();
@@ -213,7 +218,7 @@ function drawPairs() {
     endless[0] > 0 && plural(endless[0], "packet") + " without addresses and ports: " + size(endless[1]),
   ].filter(Boolean).join("; ");
   main.append(section("pairs", "Who talks to whom", null, card(
-    rows.length > 0 && [head("From clients to servers"), ribbons(rows)],
+    rows.length > 0 && [head("From clients to servers, by bytes"), ribbons(rows), head("In numbers")],
     table({
       id: "pairs-table", caption: "Pairs of client and server", rows, sort: [5, true], others: rest,
       columns: [
@@ -233,7 +238,7 @@ function drawPairs() {
 
 function drawProcesses() {
   const { rows, others } = data.processes;
-  main.append(section("processes", "Processes", null, card(table({
+  main.append(section("processes", "Processes", null, card(head("By bytes"), table({
     id: "processes-table", caption: "Processes", rows, sort: [4, true],
     others: others.rows > 0 && plural(others.rows, "process", "processes") + " more: " + size(bytesOf(others)),
     columns: [
@@ -256,7 +261,7 @@ function connectionColumns(extra) {
     { title: "Process", value: nameText, cell: nameCell },
     { title: "From", value: (row) => row.local, cell: (row) => el("span", { class: "address" }, row.local) },
     { title: "To", value: (row) => row.remote, cell: (row) => el("span", { class: "address" }, row.remote) },
-    { title: "Time", value: (row) => row.time_ms, cell: (row) => clock(row.time_ms, 1) },
+    { title: "Time", value: (row) => row.time_ms, cell: (row) => when(row.time_ms) },
     ...extra,
     FILTER_COLUMN,
   ];
@@ -298,10 +303,10 @@ function drawConnections() {
       columns: [
         { title: "Program", value: nameText, cell: nameCell },
         { title: "To", value: (row) => row.remote, cell: (row) => el("span", { class: "address" }, row.remote) },
-        { title: "Error", value: (row) => row.error, cell: (row) => el("bdi", { class: "error" }, row.error || "unknown") },
+        { title: "Error", value: (row) => row.error, cell: (row) => row.error ? el("bdi", { class: "error" }, row.error) : el("span", { class: "muted" }, "not told") },
         { title: "Times", number: true, value: (row) => row.count, cell: (row) => count(row.count) },
-        { title: "First", value: (row) => row.first_ms, cell: (row) => clock(row.first_ms, 1) },
-        { title: "Last", value: (row) => row.last_ms, cell: (row) => clock(row.last_ms, 1) },
+        { title: "First", value: (row) => row.first_ms, cell: (row) => when(row.first_ms) },
+        { title: "Last", value: (row) => row.last_ms, cell: (row) => when(row.last_ms) },
         FILTER_COLUMN,
       ],
     }) : el("p", { class: "muted" }, "No connect failed.")),
