@@ -33,7 +33,7 @@ for name in "${series[@]}"; do
 		-nodefaults -no-user-config -display none -no-reboot \
 		-serial "file:$kernel/console.txt" -serial "file:$kernel/check.txt" \
 		-serial "file:$kernel/suite.txt" -kernel "$image" -initrd "$kernel/initramfs.gz" \
-		-append 'console=ttyS0 panic=-1 quiet' </dev/null || true
+		-append 'console=ttyS0 panic=-1 loglevel=7' </dev/null || true
 	verdict=$(tr -d '\r' <"$kernel/console.txt" | grep '^kernels: check=' || echo 'kernels: did not come to an end')
 	echo "$(cat "$kernel/version"): ${verdict#kernels: }"
 	if [ "$verdict" != 'kernels: check=0 suite=0' ]; then
