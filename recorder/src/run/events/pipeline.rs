@@ -3,7 +3,9 @@
 
 mod existing;
 mod forward;
+mod places;
 mod translated;
+mod waiting;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -27,15 +29,15 @@ use crate::{
     conntrack::Conntrack,
     container::{Container, Directory, LookUp},
     decode::{Decoded, ProcessEvent, decode_process, decode_record},
-    hold::{ANSWER_WAIT_NS, ERROR_WAIT_NS, Wait, Window},
+    hold::{ANSWER_WAIT_NS, Window},
     interfaces::Watch,
     listeners::Listeners,
-    lives::{Lives, is_same_peer},
+    lives::Lives,
     loss::Losses,
     namespaces::own_namespace,
     peers::{Peers, key_of},
     process::Processes,
-    row::{Body, Local, Owner, ProcessRow, Row, SocketRow},
+    row::{Body, Owner, ProcessRow, Row, SocketRow},
     sockets::{Answer, Query, Sockets},
 };
 
@@ -125,54 +127,6 @@ impl Pipeline {
     /// Some records were lost, of which some may have told of processes.
     pub(super) fn distrust_processes(&mut self) {
         self.processes.distrust();
-    }
-
-    /// Writes what a reader of the part that begins here must know from before: the clock and the
-    /// interfaces at once, the open sockets and the translations as soon as they have been listed.
-    pub(super) fn begin_part(&mut self) {
-        // Not through the window: rows held there belong behind.
-        let boot_ns = self.batcher.last_boot_ns();
-        let clock = Body::Clock(self.batcher.offset_ns(boot_ns));
-        let interfaces = self.standing.interfaces().cloned();
-        let interfaces = interfaces.map(|interface| Body::Interface(Box::new(interface)));
-        let published = self.standing.published().cloned();
-        let published = published.map(|publication| Body::Publish(Box::new(publication)));
-        for body in std::iter::once(clock).chain(interfaces).chain(published) {
-            self.batcher.push(&Row { boot_ns, body }, &mut self.processes);
-        }
-        self.list_again();
-        self.tell_translations_again();
-    }
-
-    /// Reports what changed of interfaces.
-    pub(super) fn take_interfaces(&mut self) {
-        let Some(watch) = self.interfaces.take() else { return };
-        for interface in watch.changes() {
-            if let Some(cookie) = interface.netns_cookie {
-                self.batcher.set_namespace(cookie, interface.netns);
-            }
-            self.standing.note(&interface);
-            self.push(Body::Interface(Box::new(interface)));
-        }
-        self.interfaces = Some(watch);
-    }
-
-    /// Reports what changed of published ports.
-    pub(super) fn take_publications(&mut self) {
-        let (publications, refused) = self.directory.publications();
-        self.losses.add(LossStage::Sockets, refused);
-        for publication in publications {
-            self.standing.note_published(&publication);
-            self.push(Body::Publish(Box::new(publication)));
-        }
-    }
-
-    /// Sees to it that interfaces and translations as they are now are reported.
-    pub(super) fn look_a_last_time(&self) {
-        if let Some(watch) = &self.interfaces {
-            watch.look_again();
-        }
-        self.look_at_translations();
     }
 
     /// Reports the clock's offset, if it is time.
@@ -296,52 +250,6 @@ impl Pipeline {
         }
     }
 
-    fn what_it_waits_for(&mut self, row: &mut SocketRow) -> Option<Wait> {
-        match row.kind {
-            Kind::TcpAccept if row.owner.is_none() && self.listing => Some(Wait::Snapshot),
-            Kind::TcpConnectFail if row.errno.is_none() => {
-                let tuple = row.tuple()?;
-                row.errno = self.take_error(tuple);
-                row.errno.is_none().then_some(Wait::Error(tuple))
-            }
-            Kind::UdpConnect if !row.local.is_whole() => {
-                let pid = row.owner.map_or(0, |owner| owner.pid);
-                let (socket_cookie, netns_cookie) = (row.socket_cookie, row.netns_cookie);
-                let query = Query::Ends { socket_cookie, netns_cookie, pid };
-                // With no room for the question the broadcast may still answer it.
-                self.sockets.as_ref()?.ask(query);
-                Some(Wait::Ends(socket_cookie))
-            }
-            // Of a closed socket only the broadcast can tell, and it comes by itself.
-            Kind::UdpClose if row.remote.is_some() && !row.local.is_whole() => {
-                self.sockets.as_ref().map(|_| Wait::Ends(row.socket_cookie))
-            }
-            _ => None,
-        }
-    }
-
-    fn on_error(&mut self, boot_ns: u64, tuple: FiveTuple, errno: u32) {
-        let told = self.window.complete(&Wait::Error(tuple), |row| {
-            row.errno = Some(errno);
-            true
-        });
-        if told > 0 {
-            return;
-        }
-        let old = boot_ns.saturating_sub(ERROR_WAIT_NS);
-        while self.errors.len() >= MAX_ERRORS
-            || self.errors.front().is_some_and(|&(reported, ..)| reported < old)
-        {
-            self.errors.pop_front();
-        }
-        self.errors.push_back((boot_ns, tuple, errno));
-    }
-
-    fn take_error(&mut self, tuple: FiveTuple) -> Option<u32> {
-        let position = self.errors.iter().rposition(|&(_, of, _)| of == tuple)?;
-        self.errors.remove(position).map(|(.., errno)| errno)
-    }
-
     /// Reports the datagrams of a peer that no row has reported yet.
     pub(super) fn on_peer(&mut self, key: &PeerKey, record: &Record) {
         let Some(due) = self.peers.count(key, record.count) else { return };
@@ -369,32 +277,6 @@ impl Pipeline {
     /// What was found out about sockets.
     pub(super) fn take_answers(&self) -> Vec<Answer> {
         self.sockets.iter().flat_map(Sockets::answers).collect()
-    }
-
-    /// Brings it to the rows it is about.
-    pub(super) fn apply(&mut self, answers: Vec<Answer>) {
-        for answer in answers {
-            match answer {
-                Answer::Namespace { netns_cookie, inode } => {
-                    self.batcher.set_namespace(netns_cookie, inode);
-                }
-                Answer::Ends { socket_cookie, local, remote } => {
-                    self.lives.set_ends(socket_cookie, local, remote);
-                    self.window.complete(&Wait::Ends(socket_cookie), |row| {
-                        let fits = row.remote.is_some_and(|asked| is_same_peer(asked, remote));
-                        if fits {
-                            row.local = Local::Known(local);
-                            row.remote = Some(remote);
-                        }
-                        fits
-                    });
-                }
-                Answer::Existing(existing) => self.on_existing(&existing),
-                Answer::SnapshotTaken { left_out } => self.on_snapshot(left_out),
-                // How many there were nobody knows: at least one.
-                Answer::Overrun => self.losses.add(LossStage::Sockets, 1),
-            }
-        }
     }
 
     /// Whether what was there at the start is still being looked at.
