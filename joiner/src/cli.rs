@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::attribute::Windows;
 use crate::config::{ClockOffset, Config, Detail, Explain, Style};
@@ -50,6 +51,17 @@ pub enum Command {
     Show(Box<ShowArgs>),
     /// Tell how the ends of one packet were decided
     Explain(Box<ExplainArgs>),
+    /// Print what makes a shell complete commands and options
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        folder: PathBuf,
+    },
 }
 
 /// Arguments of a join.
@@ -171,6 +183,10 @@ pub enum Task {
     Show(Box<ShowConfig>),
     /// Tell how a packet was decided.
     Explain(Box<Explain>),
+    /// Print completions for a shell.
+    Completions(Shell),
+    /// Write man pages into a folder.
+    Man(PathBuf),
 }
 
 /// How to report.
@@ -198,6 +214,8 @@ impl Cli {
                 let sources = explain.sources.into_sources();
                 Task::Explain(Box::new(Explain { sources, frame: explain.frame, threads }))
             }
+            Some(Command::Completions { shell }) => Task::Completions(shell),
+            Some(Command::Man { folder }) => Task::Man(folder),
             None => self.join.into_task(),
         }
     }

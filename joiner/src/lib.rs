@@ -33,6 +33,7 @@ pub mod fragment;
 pub mod index;
 pub mod input;
 pub mod jobs;
+pub mod manual;
 pub mod nat_table;
 pub mod output;
 pub mod packets;

@@ -10,6 +10,7 @@ use joiner::cli::{Cli, Report, Task};
 use joiner::config::Config;
 use joiner::explain::explain;
 use joiner::jobs::jobs;
+use joiner::manual;
 use joiner::pipeline::PipelineError;
 use joiner::run::{RunError, join};
 use joiner::show::{ShowError, show};
@@ -33,6 +34,16 @@ fn main() -> ExitCode {
                 Exit::Success
             }
             Err(error) => fail(&error),
+        },
+        Task::Completions(shell) => match manual::completions(shell, &mut io::stdout().lock()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                fail(&format_args!("cannot print: {error}"))
+            }
+            _ => Exit::Success,
+        },
+        Task::Man(folder) => match manual::pages(&folder) {
+            Ok(()) => Exit::Success,
+            Err(error) => fail(&format_args!("cannot write to {}: {error}", folder.display())),
         },
         Task::Show(config) => match show(&config) {
             Ok(damage) => end_of(&config.capture.display(), damage.as_ref()),

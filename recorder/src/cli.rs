@@ -4,6 +4,7 @@
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::{capture::Target, load::ForwarderName};
 
@@ -63,6 +64,17 @@ pub enum Command {
     /// left, under the names they would have had, and says what is in them. A recording that still
     /// runs is left alone, and so is a file that has the name already.
     Recover(RecoverArgs),
+    /// Print what makes a shell complete commands and options
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        folder: PathBuf,
+    },
 }
 
 /// Arguments of `check`.

@@ -15,6 +15,7 @@ use crate::{
     rotate::Rotation,
     text::Printable,
 };
+use clap_complete::Shell;
 
 /// What the program is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,10 @@ pub enum Config {
         /// Where container runtimes may listen.
         runtimes: Vec<RuntimeSocket>,
     },
+    /// Print completions for a shell.
+    Completions(Shell),
+    /// Write man pages into a folder.
+    Man(PathBuf),
     /// Show every interface.
     ListInterfaces {
         /// As JSON.
@@ -114,6 +119,8 @@ impl Config {
                 let runtimes = runtimes(&cli.record.runtimes);
                 Ok(Self::ListInterfaces { json: cli.record.json, runtimes })
             }
+            Some(Command::Completions { shell }) => Ok(Self::Completions(shell)),
+            Some(Command::Man { folder }) => Ok(Self::Man(folder)),
             Some(Command::Recover(args)) => Ok(Self::Recover { path: args.path, json: args.json }),
             None => Ok(Self::Record(RecordConfig::new(cli.record)?)),
         }

@@ -42,6 +42,7 @@ pub mod listeners;
 pub mod lives;
 pub mod load;
 pub mod loss;
+pub mod manual;
 pub mod namespaces;
 pub mod netlink;
 pub mod niceness;

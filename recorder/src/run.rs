@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use clap_complete::Shell;
 
 use crate::{
     check,
@@ -24,6 +25,7 @@ use crate::{
     host::Host,
     interfaces::{Inventory, Names, table},
     load::{LoadOptions, load},
+    manual,
 };
 
 /// How long runtimes may take to tell of what runs, when somebody waits for it.
@@ -59,6 +61,10 @@ pub fn main() -> Exit {
         Config::Check { json, runtimes } => run_check(json, runtimes),
         Config::ListInterfaces { json, runtimes } => list_interfaces(json, runtimes),
         Config::Recover { path, json } => recover::run(&path, json),
+        Config::Completions(shell) => completions(shell),
+        Config::Man(folder) => manual::pages(&folder)
+            .with_context(|| format!("cannot write to {}", folder.display()))
+            .map(|()| Exit::Success),
         Config::Record(config) => record::run(&config),
     };
     result.unwrap_or_else(|error| {
@@ -99,6 +105,13 @@ fn run_check(json: bool, runtimes: Vec<RuntimeSocket>) -> anyhow::Result<Exit> {
     };
     print(&text)?;
     Ok(if check::is_enough(&hooks) { Exit::Success } else { Exit::Error })
+}
+
+fn completions(shell: Shell) -> anyhow::Result<Exit> {
+    let mut text = vec![];
+    manual::completions(shell, &mut text)?;
+    print(&String::from_utf8_lossy(&text))?;
+    Ok(Exit::Success)
 }
 
 fn list_interfaces(json: bool, runtimes: Vec<RuntimeSocket>) -> anyhow::Result<Exit> {

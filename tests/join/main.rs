@@ -9,6 +9,7 @@ mod corpus;
 mod enrich;
 mod fixture;
 mod legacy;
+mod manual;
 mod packets;
 mod parts;
 mod property;

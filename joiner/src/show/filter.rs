@@ -28,10 +28,10 @@ pub struct Filter {
     /// Only packets from or to this port
     #[arg(long, value_name = "PORT")]
     port: Vec<u16>,
-    /// Only packets one end of which was named so: exact, early, nat+exact, …
+    /// Only packets one end of which was named so: exact, early, nat+exact and so on
     #[arg(long = "match", value_name = "MATCH", value_parser = parse_match)]
     found: Vec<Match>,
-    /// Only packets one end of which has no name for this reason: no-socket, ambiguous, …
+    /// Only packets one end of which has no name for this reason: no-socket, ambiguous and so on
     #[arg(long, value_name = "REASON", value_parser = parse_reason)]
     reason: Vec<Reason>,
 }
