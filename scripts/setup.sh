@@ -37,6 +37,21 @@ rust() {
 	rustup default stable
 }
 
+# The engines that docs/queries.md is tried with, in an environment of their own. Without a network
+# the tests say what they skip.
+engines() {
+	local here=${CARGO_TARGET_DIR:-target}/queries wanted=tests/queries/requirements.txt
+	if cmp -s "$wanted" "$here/requirements.txt"; then return; fi
+	echo "setup: installing DuckDB and polars into $here" >&2
+	rm -rf "$here"
+	if python3 -m venv "$here" && "$here/bin/pip" install --quiet --disable-pip-version-check \
+		--require-hashes --only-binary :all: -r "$wanted"; then
+		cp "$wanted" "$here/requirements.txt"
+	else
+		echo 'setup: they could not be installed; the queries of docs/queries.md go untried' >&2
+	fi
+}
+
 # The linker of the kernel programs; must be of the same LLVM as the compiler.
 linker_version=0.13.0
 llvm=22

@@ -1,0 +1,73 @@
+//! `docs/queries.md` as a test: every query in it is taken from the page and run by the engine it is
+//! for, on recordings of an incident that the tests make up. What the page says of the answer, what
+//! DuckDB says, what polars says, and what the incident's own facts say must be one table.
+
+mod answers;
+mod document;
+mod engine;
+mod rows;
+mod table;
+mod world;
+
+use self::document::Document;
+use self::table::Table;
+use self::world::World;
+
+/// What the facts say to each question of the page, in its order.
+fn answers(document: &Document) -> Vec<Table> {
+    let world = World::new();
+    let titles: Vec<_> = document.questions.iter().map(|question| &question.title).collect();
+    let known: Vec<_> = answers::ALL.iter().map(|(title, _)| title).collect();
+    assert_eq!(titles, known, "the page has other questions than the test");
+    answers::ALL.iter().map(|(_, answer)| answer(&world)).collect()
+}
+
+#[test]
+fn the_page_says_what_happened() {
+    let document = Document::read();
+    let mut wrong = String::new();
+    for (question, answer) in document.questions.iter().zip(answers(&document)) {
+        if question.answer != answer {
+            wrong += &format!("\n## {}\n\nthe facts say\n\n{answer}", question.title);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn both_engines_say_what_happened() {
+    let document = Document::read();
+    let folder = tempfile::tempdir().expect("a folder");
+    rows::write(&World::new(), folder.path());
+    let Some(told) = engine::run(&document, folder.path()) else { return };
+    let answers = answers(&document);
+    let mut wrong = String::new();
+    for (engine, (tables, error)) in told {
+        for ((question, answer), told) in document.questions.iter().zip(&answers).zip(&tables) {
+            if answer != told {
+                let title = &question.title;
+                wrong +=
+                    &format!("\n## {title}\n\nthe facts say\n\n{answer}\n{engine} says\n\n{told}");
+            }
+        }
+        if let Some(error) = error {
+            let title = document.questions.get(tables.len()).map(|question| &question.title);
+            wrong += &format!("\n{engine} fails at {title:?}: {error}\n");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn the_index_names_every_question() {
+    let document = Document::read();
+    let titles: Vec<_> = document.questions.iter().map(|question| question.title.clone()).collect();
+    assert_eq!(document.index, titles);
+}
+
+#[test]
+fn every_answer_tells_something() {
+    for answer in answers(&Document::read()) {
+        assert!(answer.rows.len() > 1, "one row can be right by chance\n{answer}");
+    }
+}

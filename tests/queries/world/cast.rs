@@ -1,0 +1,171 @@
+//! Who plays: containers, and processes that run for the whole time.
+
+use super::{SECOND_NS, START_NS, Who, World};
+
+/// A container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Container {
+    pub(crate) id: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) image: &'static str,
+    pub(crate) runtime: &'static str,
+    /// Namespace and name.
+    pub(crate) pod: Option<(&'static str, &'static str)>,
+}
+
+/// All of them. Two have the same name.
+pub(crate) const CONTAINERS: [Container; 5] = [
+    Container {
+        id: "9f86d081884c7d65",
+        name: "web",
+        image: "nginx:1.27",
+        runtime: "docker",
+        pod: None,
+    },
+    Container {
+        id: "60303ae22b998861",
+        name: "cache",
+        image: "redis:7.4",
+        runtime: "docker",
+        pod: None,
+    },
+    Container {
+        id: "fd61a03af4f77d87",
+        name: "orders",
+        image: "shop/orders:4.2",
+        runtime: "containerd",
+        pod: Some(("shop", "orders-0")),
+    },
+    Container {
+        id: "a4e624d686e03ed2",
+        name: "orders",
+        image: "shop/orders:4.2",
+        runtime: "containerd",
+        pod: Some(("shop", "orders-1")),
+    },
+    Container {
+        id: "ef2d127de37b942b",
+        name: "coredns",
+        image: "coredns:1.11",
+        runtime: "containerd",
+        pod: Some(("kube-system", "coredns-7c65d")),
+    },
+];
+
+/// A process.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) host: &'static str,
+    pub(crate) pid: u32,
+    pub(crate) start: i64,
+    pub(crate) exit: Option<i64>,
+    pub(crate) user: &'static str,
+    pub(crate) comm: &'static str,
+    pub(crate) exe: &'static str,
+    pub(crate) cmdline: String,
+    pub(crate) parent: &'static str,
+    pub(crate) container: Option<Container>,
+}
+
+/// Those that run for the whole time, and two that share a port one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cast {
+    pub(crate) nginx: Who,
+    pub(crate) nginx_workers: [Who; 2],
+    pub(crate) redis: Who,
+    pub(crate) docker_proxy: Who,
+    pub(crate) sshd: Who,
+    pub(crate) sshd_session: Who,
+    pub(crate) sshd_user: Who,
+    pub(crate) telegraf: Who,
+    pub(crate) rsync: Who,
+    pub(crate) legacy: Who,
+    pub(crate) metrics: Who,
+    pub(crate) evil: Who,
+    pub(crate) orders: [Who; 2],
+    pub(crate) coredns: Who,
+    pub(crate) postgres: Who,
+    pub(crate) backends: [Who; 2],
+}
+
+impl World {
+    /// One that was there an hour before.
+    fn enter(
+        &mut self,
+        host: &'static str,
+        pid: u32,
+        comm: &'static str,
+        exe: &'static str,
+    ) -> Who {
+        self.processes.push(Process {
+            host,
+            pid,
+            start: START_NS - 3600 * SECOND_NS + i64::from(pid) * SECOND_NS,
+            exit: None,
+            user: "root",
+            comm,
+            exe,
+            cmdline: exe.to_owned(),
+            parent: "/usr/lib/systemd/systemd",
+            container: None,
+        });
+        self.processes.len() - 1
+    }
+
+    fn enter_container(
+        &mut self,
+        host: &'static str,
+        pid: u32,
+        comm: &'static str,
+        exe: &'static str,
+        container: usize,
+    ) -> Who {
+        let who = self.enter(host, pid, comm, exe);
+        self.processes[who].container = Some(CONTAINERS[container]);
+        self.processes[who].parent = "/usr/bin/containerd-shim-runc-v2";
+        who
+    }
+}
+
+impl Cast {
+    pub(super) fn new(world: &mut World) -> Self {
+        let (web, node, db) = ("web-1", "node-2", "db-1");
+        let cast = Self {
+            nginx: world.enter_container(web, 701, "nginx", "/usr/sbin/nginx", 0),
+            nginx_workers: [702, 703]
+                .map(|pid| world.enter_container(web, pid, "nginx", "/usr/sbin/nginx", 0)),
+            redis: world.enter_container(web, 720, "redis-server", "/usr/bin/redis-server", 1),
+            docker_proxy: world.enter(web, 650, "docker-proxy", "/usr/bin/docker-proxy"),
+            sshd: world.enter(web, 500, "sshd", "/usr/sbin/sshd"),
+            sshd_session: world.enter(web, 2210, "sshd", "/usr/sbin/sshd"),
+            sshd_user: world.enter(web, 2215, "sshd", "/usr/sbin/sshd"),
+            telegraf: world.enter(web, 880, "telegraf", "/usr/bin/telegraf"),
+            rsync: world.enter(web, 900, "rsync", "/usr/bin/rsync"),
+            legacy: world.enter(web, 3001, "legacy", "/opt/legacy/bin/legacy"),
+            metrics: world.enter(web, 3100, "metrics", "/usr/bin/metrics"),
+            evil: world.enter(web, 6660, "kworker\u{1b}[2J", "/tmp/.x/kworker"),
+            orders: [(701, 2), (702, 3)].map(|(pid, container)| {
+                world.enter_container(node, pid, "gunicorn", "/usr/bin/python3.11", container)
+            }),
+            coredns: world.enter_container(node, 640, "coredns", "/coredns", 4),
+            postgres: world.enter(db, 702, "postgres", "/usr/lib/postgresql/15/bin/postgres"),
+            backends: [710, 711]
+                .map(|pid| world.enter(db, pid, "postgres", "/usr/lib/postgresql/15/bin/postgres")),
+        };
+        for who in cast.nginx_workers {
+            world.processes[who].user = "www-data";
+        }
+        for who in [cast.postgres, cast.backends[0], cast.backends[1]] {
+            world.processes[who].user = "postgres";
+        }
+        world.processes[cast.docker_proxy].cmdline = "/usr/bin/docker-proxy -proto tcp -host-ip \
+            0.0.0.0 -host-port 4443 -container-ip 172.17.0.2 -container-port 8080"
+            .to_owned();
+        world.processes[cast.sshd_user].user = "ana";
+        let evil = &mut world.processes[cast.evil];
+        evil.user = "www-data";
+        evil.parent = "/usr/sbin/nginx";
+        evil.cmdline = "'[kworker/0:1]\n| 10.0.0.7 | ok |' \u{202e}--join\u{7}".to_owned();
+        cast
+    }
+}
