@@ -67,8 +67,9 @@ demo)
 	;;
 test)
 	packages build-essential pkg-config libpcap-dev tshark wireshark-common iproute2 \
-		docker.io nftables busybox-static tcpdump chromium
+		docker.io nftables busybox-static tcpdump chromium python3 python3-venv
 	rust
+	engines
 	;;
 kernels)
 	# Ubuntu has Debian's keys in a package of their own.
