@@ -1,6 +1,7 @@
 //! What the facts say to each question. Nothing here looks at a row of a file.
 
 mod connections;
+mod packets;
 mod places;
 mod recording;
 
@@ -35,6 +36,12 @@ pub(crate) const ALL: &[(&str, Answer)] = &[
     ("Which container is behind which interface?", recording::interfaces),
     ("What was lost, and when?", recording::losses),
     ("Was a clock set?", recording::clocks),
+    ("Which packets have no name, and why?", packets::unnamed),
+    ("How were the names found?", packets::matches),
+    ("Who sent how much to whom, on the wire?", packets::volume),
+    ("Whose are the packets to a published port?", packets::translated),
+    ("Who resets connections?", packets::resets),
+    ("What did the failed connects send?", packets::failed),
 ];
 
 /// A time as the tables show it: UTC, without trailing zeros.

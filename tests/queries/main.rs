@@ -1,8 +1,10 @@
 //! `docs/queries.md` as a test: every query in it is taken from the page and run by the engine it is
-//! for, on recordings of an incident that the tests make up. What the page says of the answer, what
+//! for, on recordings of an incident that the tests make up, and on the table of packets that
+//! `ebpfjoin` makes of a capture of it. What the page says of the answer, what
 //! DuckDB says, what polars says, and what the incident's own facts say must be one table.
 
 mod answers;
+mod capture;
 mod document;
 mod engine;
 mod rows;
@@ -38,7 +40,9 @@ fn the_page_says_what_happened() {
 fn both_engines_say_what_happened() {
     let document = Document::read();
     let folder = tempfile::tempdir().expect("a folder");
-    rows::write(&World::new(), folder.path());
+    let world = World::new();
+    rows::write(&world, folder.path());
+    capture::write(&world, folder.path());
     let Some(told) = engine::run(&document, folder.path()) else { return };
     let answers = answers(&document);
     let mut wrong = String::new();

@@ -9,8 +9,8 @@ use schema::meta::FileMeta;
 use schema::{Endpoint, Event, FiveTuple, Kind, Proto, Source};
 
 use crate::world::{
-    CONTAINERS, Container, Datagrams, END_NS, End, Fate, Forward, Gap, HOSTS, Interface, Loss,
-    MS_NS, Nat, Process, Role, SECOND_NS, START_NS, Socket, Who, World,
+    CONTAINERS, Container, Datagrams, END_NS, End, Fate, Forward, Gap, HOST_NETNS, HOSTS,
+    Interface, Loss, MS_NS, Nat, Process, Role, SECOND_NS, START_NS, Socket, Who, World,
 };
 
 /// `CLOCK_BOOTTIME` at the beginning: the machines were up for a while.
@@ -49,6 +49,7 @@ pub(crate) fn write(world: &World, folder: &Path) {
         writer.write(&builder.finish()).expect("written");
         let meta = FileMeta {
             host: host.into(),
+            boot_id: format!("boot-{host}"),
             start: "2026-11-23T03:00:00.000000000Z".into(),
             end: "2026-11-23T03:10:00.000000000Z".into(),
             complete: true,
@@ -147,6 +148,7 @@ fn append(
             }
             id = describe_socket(*kind, socket, *who, &mut event);
             event.community_id = id.as_deref();
+            event.netns = Some(world.owner(socket).netns());
             describe_process(&world.processes[*who], &mut event);
         }
         Row::Datagrams(socket, datagrams) => {
@@ -163,6 +165,7 @@ fn append(
             let bytes =
                 if datagrams.sent { &mut event.bytes_sent } else { &mut event.bytes_received };
             *bytes = Some(datagrams.bytes);
+            event.netns = Some(world.owner(socket).netns());
             describe_process(&world.processes[socket.owner], &mut event);
         }
         Row::Process(kind, process) => {
@@ -172,6 +175,7 @@ fn append(
         Row::Nat(kind, nat) => {
             event.kind = kind.as_str();
             event.source = Source::Conntrack.as_str();
+            event.netns = Some(HOST_NETNS);
             event.proto = Some("tcp");
             let [local, remote] = &nat.original;
             (event.local_addr, event.local_port) = known(local);
@@ -195,6 +199,8 @@ fn append(
             event.local_addr = interface.address;
             event.error = interface.removed.then_some("removed");
             let serves = CONTAINERS.iter().find(|of| Some(of.name) == interface.serves);
+            let inside = serves.filter(|_| interface.inside);
+            event.netns = Some(inside.map_or(HOST_NETNS, |container| container.netns));
             describe_container(serves, &mut event);
         }
         Row::Publish => {

@@ -4,8 +4,10 @@
 
 mod cast;
 mod traffic;
+mod wire;
 
-pub(crate) use self::cast::{CONTAINERS, Container, Process};
+pub(crate) use self::cast::{CONTAINERS, Container, HOST_NETNS, Process};
+pub(crate) use self::wire::{Packet, RST, Side};
 
 /// 2026-11-23 03:00:00 UTC, when the recordings begin; nanoseconds since 1970.
 pub(crate) const START_NS: i64 = 1_795_402_800_000_000_000;
@@ -129,6 +131,8 @@ pub(crate) struct Interface {
     pub(crate) name: &'static str,
     pub(crate) index: u32,
     pub(crate) address: Option<&'static str>,
+    /// It is inside the container that it serves.
+    pub(crate) inside: bool,
     /// By name.
     pub(crate) serves: Option<&'static str>,
     pub(crate) removed: bool,
@@ -170,6 +174,7 @@ pub(crate) struct World {
     pub(crate) losses: Vec<Loss>,
     pub(crate) gaps: Vec<Gap>,
     pub(crate) steps: Vec<Step>,
+    pub(crate) packets: Vec<Packet>,
 }
 
 /// The machines, with their addresses. Numbers of sockets and processes are the same on several.
@@ -182,6 +187,7 @@ impl World {
         let mut world = Self::default();
         let cast = cast::Cast::new(&mut world);
         traffic::play(&mut world, &cast);
+        world.packets = wire::seen(&world);
         world
     }
 

@@ -2,16 +2,29 @@
 
 use super::{cell, time};
 use crate::table::Table;
-use crate::world::World;
+use crate::world::{CONTAINERS, HOST_NETNS, Interface, World};
+
+/// Inode of the namespace that an interface is in.
+fn netns(interface: &Interface) -> u64 {
+    let serves = CONTAINERS.iter().find(|of| Some(of.name) == interface.serves);
+    serves.filter(|_| interface.inside).map_or(HOST_NETNS, |container| container.netns)
+}
 
 pub(super) fn interfaces(world: &World) -> Table {
-    let mut table = Table::new("host ifname ifindex local_addr container_name");
+    let mut table = Table::new("host netns ifname ifindex local_addr container_name");
     let is_left =
         |index: u32| world.interfaces.iter().all(|other| other.index != index || !other.removed);
     let mut left: Vec<_> = world.interfaces.iter().filter(|of| is_left(of.index)).collect();
-    left.sort_by_key(|of| (of.host, of.index));
+    left.sort_by_key(|of| (of.host, netns(of), of.index));
     for of in left {
-        table.push([&of.host, &of.name, &of.index, &cell(of.address), &cell(of.serves)]);
+        table.push([
+            &of.host,
+            &netns(of),
+            &of.name,
+            &of.index,
+            &cell(of.address),
+            &cell(of.serves),
+        ]);
     }
     table
 }

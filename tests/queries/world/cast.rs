@@ -9,6 +9,8 @@ pub(crate) struct Container {
     pub(crate) name: &'static str,
     pub(crate) image: &'static str,
     pub(crate) runtime: &'static str,
+    /// Inode of its network namespace.
+    pub(crate) netns: u64,
     /// Namespace and name.
     pub(crate) pod: Option<(&'static str, &'static str)>,
 }
@@ -20,6 +22,7 @@ pub(crate) const CONTAINERS: [Container; 5] = [
         name: "web",
         image: "nginx:1.27",
         runtime: "docker",
+        netns: 4_026_532_201,
         pod: None,
     },
     Container {
@@ -27,6 +30,7 @@ pub(crate) const CONTAINERS: [Container; 5] = [
         name: "cache",
         image: "redis:7.4",
         runtime: "docker",
+        netns: 4_026_532_202,
         pod: None,
     },
     Container {
@@ -34,6 +38,7 @@ pub(crate) const CONTAINERS: [Container; 5] = [
         name: "orders",
         image: "shop/orders:4.2",
         runtime: "containerd",
+        netns: 4_026_532_203,
         pod: Some(("shop", "orders-0")),
     },
     Container {
@@ -41,6 +46,7 @@ pub(crate) const CONTAINERS: [Container; 5] = [
         name: "orders",
         image: "shop/orders:4.2",
         runtime: "containerd",
+        netns: 4_026_532_204,
         pod: Some(("shop", "orders-1")),
     },
     Container {
@@ -48,9 +54,20 @@ pub(crate) const CONTAINERS: [Container; 5] = [
         name: "coredns",
         image: "coredns:1.11",
         runtime: "containerd",
+        netns: 4_026_532_205,
         pod: Some(("kube-system", "coredns-7c65d")),
     },
 ];
+
+/// The network namespace of every machine itself: its inode is the same on all of them.
+pub(crate) const HOST_NETNS: u64 = 4_026_531_840;
+
+impl Process {
+    /// Inode of its network namespace.
+    pub(crate) fn netns(&self) -> u64 {
+        self.container.map_or(HOST_NETNS, |container| container.netns)
+    }
+}
 
 /// A process.
 #[derive(Clone, Debug)]

@@ -328,6 +328,7 @@ fn odds(world: &mut World, cast: &Cast) {
         name,
         index,
         address,
+        inside: false,
         serves,
         removed: false,
     };
@@ -336,6 +337,7 @@ fn odds(world: &mut World, cast: &Cast) {
         interface("eth0", 2, Some("10.0.0.5"), None),
         interface("docker0", 3, Some("172.17.0.1"), None),
         interface("veth7353878", 7, None, Some("web")),
+        Interface { inside: true, ..interface("eth0", 2, Some("172.17.0.2"), Some("web")) },
         gone,
         // The cache's cable is drawn and another one put in.
         Interface { at: at(4, 0), removed: true, ..gone },
