@@ -24,6 +24,7 @@ struct Tool {
 const TOOLS: &[Tool] = &[
     Tool { name: "ebpfjoin", command: |folder| join(folder, &[]) },
     Tool { name: "ebpfjoin --threads 1", command: |folder| join(folder, &["--threads", "1"]) },
+    Tool { name: "ebpfjoin --report", command: |folder| join(folder, &["--report", "/dev/null"]) },
     Tool {
         name: "editcap",
         command: |folder| command("editcap", folder, &["capture.pcapng", "/dev/null"]),

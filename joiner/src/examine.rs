@@ -12,8 +12,7 @@ use crate::chunk::{Captured, Chunk, Item};
 use crate::clock::CaptureClock;
 use crate::decode::{Origin, Packet, Tcp, Undecoded, decode, decode_within, interface_index};
 use crate::fragment::Fragments;
-use crate::report::scale::Width;
-use crate::report::traffic::Traffic;
+use crate::report::collect::{Collected, Collector};
 use crate::summary::Counts;
 
 /// What was decided about one packet.
@@ -39,7 +38,7 @@ pub struct Examination {
     /// What they add up to.
     pub counts: Counts,
     /// The same in the detail of a report, if there is to be one.
-    pub traffic: Option<Box<Traffic>>,
+    pub collected: Option<Collected>,
 }
 
 /// All that is needed to decide.
@@ -54,10 +53,9 @@ pub struct Examiner {
 }
 
 impl Examiner {
-    /// Decides about every packet of `chunk`; for a report, what they add up to is collected in
-    /// buckets of `report` or more.
+    /// Decides about every packet of `chunk`; `report` collects what they add up to.
     #[must_use]
-    pub fn examine(&self, chunk: Chunk, report: Option<Width>) -> Examination {
+    pub fn examine(&self, chunk: Chunk, report: Option<&Collector>) -> Examination {
         let mut packets = Vec::new();
         let mut counts = Counts::default();
         for (item, position) in chunk.items_at() {
@@ -70,10 +68,8 @@ impl Examiner {
             counts.add(&examined.verdict);
             packets.push(examined);
         }
-        let recordings = self.matcher.recordings();
-        let traffic =
-            report.map(|width| Box::new(Traffic::of(&chunk, &packets, recordings, width)));
-        Examination { chunk, packets, counts, traffic }
+        let collected = report.map(|collector| collector.collect(&chunk, &packets));
+        Examination { chunk, packets, counts, collected }
     }
 
     fn decide(&self, captured: Captured<'_>, boot_id: Option<&str>, position: u64) -> Examined {

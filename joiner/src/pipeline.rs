@@ -23,7 +23,7 @@ use crate::examine::{Examination, Examined, Examiner};
 use crate::input::Pool;
 use crate::output::{Rendered, Workers};
 use crate::packets::{self, PacketTable};
-use crate::report::scale::Width;
+use crate::report::collect::Collector;
 use crate::report::traffic::Traffic;
 use crate::sequence::{Form, Sequencer};
 use crate::source::Reader;
@@ -136,7 +136,7 @@ impl Pipeline {
     }
 
     /// Second pass: names the packets of `capture` and writes them to `output`; for a report, what
-    /// they add up to is collected in buckets of that width or more; in `table` each has a row.
+    /// they add up to is collected; in `table` each has a row.
     /// `progress` is told how many more bytes were dealt with.
     ///
     /// # Errors
@@ -147,7 +147,7 @@ impl Pipeline {
         capture: Reader,
         mut output: impl Write,
         examiner: &Arc<Examiner>,
-        (detail, style, report): (Detail, Style, Option<Width>),
+        (detail, style, report): (Detail, Style, Option<&Arc<Collector>>),
         mut table: Option<&mut PacketTable<File>>,
         progress: impl Fn(u64),
     ) -> Result<Totals, PipelineError> {
@@ -167,7 +167,8 @@ impl Pipeline {
             let scan = scope.spawn(move || {
                 self.scan(scanner, to_sequence, |chunk| {
                     let examiner = Arc::clone(examiner);
-                    move || examiner.examine(chunk, report)
+                    let report = report.cloned();
+                    move || examiner.examine(chunk, report.as_deref())
                 })
             });
             let sequence = scope.spawn(move || {
@@ -246,18 +247,19 @@ impl Pipeline {
         &self,
         examined: Receiver<Receiver<Examination>>,
         queue: SyncSender<Receiver<Done>>,
-        (detail, report): (Detail, Option<Width>),
+        (detail, report): (Detail, Option<&Arc<Collector>>),
         stage: &Render<'_>,
     ) -> Result<(Counts, Option<Traffic>), PipelineError> {
         let mut sequencer = Sequencer::new(detail);
         let mut counts = Counts::default();
-        let mut traffic = report.map(Traffic::new);
+        let recordings = stage.examiner.matcher.recordings();
+        let mut traffic = report.map(|collector| Traffic::new(collector.width));
         let mut frame = 1;
         while let Ok(result) = examined.recv() {
             let examination = result.recv().map_err(|_| PipelineError::Worker)?;
             counts.merge(&examination.counts);
-            if let (Some(all), Some(chunk)) = (&mut traffic, examination.traffic) {
-                all.merge(*chunk);
+            if let (Some(all), Some(chunk)) = (&mut traffic, examination.collected) {
+                all.merge(chunk, recordings);
             }
             let forms = examination.packets.iter().map(|packet| sequencer.form(packet)).collect();
             let Examination { chunk, packets, .. } = examination;
@@ -266,6 +268,9 @@ impl Pipeline {
             if !self.start(&queue, stage.work(chunk, packets, forms, first)) {
                 break;
             }
+        }
+        if let Some(traffic) = &mut traffic {
+            traffic.finish(recordings);
         }
         Ok((counts, traffic))
     }

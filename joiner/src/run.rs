@@ -1,7 +1,9 @@
 //! One join from beginning to end: event files, first pass, second pass, summary.
 
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,6 +17,8 @@ use crate::packets::PacketTable;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::prepare::Prepared;
 use crate::report;
+use crate::report::collect::Collector;
+use crate::report::groups::Groups;
 use crate::report::scale::Width;
 use crate::source::Source;
 use crate::source::compression::Writer;
@@ -154,8 +158,11 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
 
     bar.set_message("naming packets");
     let (first_ns, last_ns) = span.unwrap_or_default();
-    let width = page.is_some().then(|| Width::covering(first_ns, last_ns));
-    let mode = (config.detail, config.style, width);
+    let collector = page.is_some().then(|| {
+        let groups = Groups::new(examiner.matcher.recordings());
+        Arc::new(Collector { width: Width::covering(first_ns, last_ns), groups })
+    });
+    let mode = (config.detail, config.style, collector.as_ref());
     let mut output = Writer::new(destination.file(), config.compression).map_err(output_error)?;
     let reader = sources.reader(&capture)?;
     let totals = pipeline
@@ -188,8 +195,9 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
         elapsed: begin.elapsed(),
         damage: totals.damage,
     };
-    if let (Some(page), Some(traffic)) = (page, totals.traffic) {
-        report::write(page, &summary, recordings, &traffic, &events.paths)
+    if let (Some(page), Some(collector), Some(traffic)) = (page, collector, totals.traffic) {
+        let found = (&traffic, &collector.groups);
+        report::write(page, &summary, recordings, found, &events.paths)
             .map_err(|source| report_error(config, source))?;
     }
     Ok(summary)
@@ -224,9 +232,10 @@ fn protect_inputs(config: &Config, events: &EventFiles) -> Result<(), RunError> 
     }
     let place = |path: &PathBuf| std::path::absolute(path).ok();
     let more = [("--report", &config.report), ("--packets", &config.packets)];
+    let is_device = |path: &Path| fs::metadata(path).is_ok_and(|found| !found.is_file());
     let mut taken = vec![&config.output];
     for (option, output) in more {
-        let Some(output) = output else { continue };
+        let Some(output) = output.as_ref().filter(|output| !is_device(output)) else { continue };
         if let Some(path) = taken.iter().find(|path| place(path) == place(output)) {
             let (path, output) = ((*path).clone(), output.clone());
             return Err(RunError::WouldDestroy { input: "output", option, path, output });

@@ -8,14 +8,16 @@ use indexmap::IndexMap;
 use schema::annotation::{Match, Reason};
 use serde_json::{Map, Value, json};
 
+use super::collect::Moment;
 use super::connections::{CLASSES_US, Connections, Latencies, MAX_ROWS};
 use super::filter;
+use super::groups::Groups;
 use super::names::Namer;
 use super::party::Group;
 use super::recording::Recorder;
 use super::table::{Both, bytes};
 use super::text::make_visible;
-use super::traffic::{Moment, Traffic};
+use super::traffic::Traffic;
 use crate::events::{IdentityId, Recordings};
 use crate::summary::{SideCounts, Summary};
 
@@ -37,14 +39,13 @@ pub fn ms(ns: i64) -> f64 {
 /// Everything that a page shows.
 #[must_use]
 pub fn data(
-    summary: &Summary,
+    (summary, recorders): (&Summary, &BTreeMap<String, Recorder>),
     recordings: &Recordings,
-    recorders: &BTreeMap<String, Recorder>,
     traffic: &Traffic,
+    groups: &Groups,
 ) -> Value {
     let connections = Connections::of(recordings);
-    let groups = traffic.groups.rows().map(|(group, _)| *group);
-    let namer = Namer::new(recordings, groups);
+    let namer = Namer::new(recordings, groups.all().iter().copied());
     let mut data = json!({
         "program": concat!("ebpfjoin ", env!("CARGO_PKG_VERSION")),
         "summary": summary.json(),
@@ -53,7 +54,7 @@ pub fn data(
         "losses": losses(recordings),
         "time": time(traffic),
         "outcomes": outcomes(traffic),
-        "series": series(&namer, traffic),
+        "series": series(&namer, traffic, groups.all()),
         "processes": processes(&namer, recordings, traffic),
         "pairs": pairs(&namer, traffic),
         "connections": connections_json(&namer, &connections),
@@ -155,8 +156,7 @@ fn reason_filter(reason: Reason) -> Option<String> {
 }
 
 /// Bytes by time of the greatest programs, containers and pods.
-fn series(namer: &Namer<'_>, traffic: &Traffic) -> Value {
-    let groups: Vec<Group> = traffic.groups.rows().map(|(group, _)| *group).collect();
+fn series(namer: &Namer<'_>, traffic: &Traffic, groups: &[Group]) -> Value {
     let mut out = Map::new();
     let labels: Vec<Value> = groups.iter().map(|group| namer.group(*group)).collect();
     for kind in ["program", "container", "pod", "host"] {
@@ -168,9 +168,6 @@ fn series(namer: &Namer<'_>, traffic: &Traffic) -> Value {
                 continue;
             }
             places.entry(label.to_string()).or_insert((label, vec![])).1.push(at);
-        }
-        if places.is_empty() {
-            continue;
         }
         let mut all: Vec<_> = places
             .into_values()
@@ -197,8 +194,12 @@ fn series(namer: &Namer<'_>, traffic: &Traffic) -> Value {
                 )
             })
             .collect();
+        all.retain(|(total, _)| *total > 0);
         all.sort_by_key(|(total, _)| std::cmp::Reverse(*total));
         let count = all.len();
+        if all.is_empty() {
+            continue;
+        }
         let shown: Vec<Value> = all.into_iter().take(MAX_SERIES).map(|(_, one)| one).collect();
         out.insert(kind.to_owned(), json!({ "total": count, "shown": shown }));
     }

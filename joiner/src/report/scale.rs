@@ -112,11 +112,6 @@ impl<T: Cell> Timeline<T> {
         self.cells.iter()
     }
 
-    /// In order.
-    pub(super) fn cells_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.cells.iter_mut()
-    }
-
     /// The one that `time_ns` falls into.
     pub fn at(&mut self, time_ns: i64) -> &mut T {
         loop {

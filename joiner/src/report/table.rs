@@ -1,6 +1,7 @@
 //! A table of totals with a bound: when it is full, the smaller half goes into one row for the others,
 //! so that the sum of all rows is always that of all that was added.
 
+use std::cmp::Reverse;
 use std::hash::Hash;
 
 use foldhash::fast::FixedState;
@@ -43,48 +44,31 @@ impl<K> Default for Table<K> {
 }
 
 impl<K: Copy + Eq + Hash> Table<K> {
-    /// Adds to the row of `key`; where that stands.
-    pub fn add(&mut self, key: K, both: Both) -> usize {
-        let entry = self.rows.entry(key);
-        let index = entry.index();
-        let row = entry.or_default();
+    /// Adds to the row of `key`.
+    pub fn add(&mut self, key: K, both: Both) {
+        let row = self.rows.entry(key).or_default();
         row.iter_mut().zip(both).for_each(|(row, sum)| row.add(sum));
-        index
     }
 
-    /// Adds all rows of `other`; where each of them stands now.
-    pub fn merge(&mut self, other: Self) -> Vec<usize> {
-        self.others.iter_mut().zip(other.others).for_each(|(mine, sum)| mine.add(sum));
-        self.dropped += other.dropped;
-        other.rows.into_iter().map(|(key, both)| self.add(key, both)).collect()
-    }
-
-    /// Where there are more than `limit` rows: keeps the half with the most bytes. Tells for each
-    /// row that there was where it stands now, or that it is among the others.
-    pub fn prune(&mut self, limit: usize) -> Option<Vec<Option<usize>>> {
+    /// Where there are more than `limit` rows: keeps the half with the most bytes.
+    pub fn prune(&mut self, limit: usize) {
         if self.rows.len() <= limit {
-            return None;
+            return;
         }
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
-        order.sort_by_key(|&index| (std::cmp::Reverse(bytes(&self.rows[index])), index));
-        let mut kept = vec![false; order.len()];
-        order.into_iter().take(limit / 2).for_each(|index| kept[index] = true);
-        let mut places = Vec::with_capacity(kept.len());
-        let mut next = 0;
-        let mut keep = kept.into_iter();
+        order.sort_by_key(|&index| (Reverse(bytes(&self.rows[index])), index));
+        let mut is_kept = vec![false; order.len()];
+        order.into_iter().take(limit / 2).for_each(|index| is_kept[index] = true);
+        let mut is_kept = is_kept.into_iter();
         let (others, dropped) = (&mut self.others, &mut self.dropped);
         self.rows.retain(|_, both| {
-            let keep = keep.next().unwrap_or(false);
-            places.push(keep.then_some(next));
-            if keep {
-                next += 1;
-            } else {
+            let keep = is_kept.next().unwrap_or(false);
+            if !keep {
                 others.iter_mut().zip(*both).for_each(|(others, sum)| others.add(sum));
                 *dropped += 1;
             }
             keep
         });
-        Some(places)
     }
 
     /// In the order in which they came.
@@ -119,12 +103,12 @@ mod tests {
         for key in 0..10_u64 {
             table.add(key, sum(key * 10));
         }
-        assert_eq!(table.prune(10), None);
+        table.prune(10);
+        assert_eq!(table.rows().len(), 10);
         table.add(10, sum(5));
-        let places = table.prune(10).expect("too many");
+        table.prune(10);
         let kept: Vec<u64> = table.rows().map(|(key, _)| *key).collect();
         assert_eq!(kept, [5, 6, 7, 8, 9]);
-        assert_eq!((places[4], places[5], places[9], places[10]), (None, Some(0), Some(4), None));
         let (others, dropped) = table.others();
         assert_eq!((others[0], dropped), (Sum { packets: 6, bytes: 105 }, 6));
         let rows: u64 = table.rows().map(|(_, both)| bytes(both)).sum();

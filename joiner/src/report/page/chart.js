@@ -88,7 +88,7 @@ function stacked(series, options) {
     const picture = svg("svg", {
       viewBox: "0 0 " + width + " " + CHART.height, class: "plot", role: "img", tabindex: 0, "aria-label":
         label + ". " + span(time.width_ms) + " a bar. Arrow keys read the bars" + (filtered ? ", Enter copies the filter of one." : "."),
-    }, grid, shades, cursorMark, bars, ticks);
+    }, grid, cursorMark, bars, shades, ticks);
 
     function point(at) {
       cursor = Math.max(0, Math.min(length - 1, at));

@@ -70,7 +70,7 @@ function drawTop() {
         count(data.connections.incoming) + " accepted"),
       tile(count(failed), failed === 1 ? "connect failed" : "connects failed", data.connections.retransmits ?
         plural(data.connections.retransmits, "segment") + " sent again" : "no segment sent again", failed ? "warn" : ""),
-      tile(lost ? count(lost) : "0", "things lost", lost ? "see below what" : "by the recorder", lost ? "bad" : "good")),
+      tile(lost ? count(lost) : "0", lost === 1 ? "thing lost" : "things lost", lost ? "see below what" : "by the recorder", lost ? "bad" : "good")),
     el("nav", { "aria-label": "Sections" }, [["complete", "Completeness"], ["named", "Names"], ["traffic", "Traffic"],
       ["pairs", "Who talks to whom"], ["processes", "Processes"], ["connections", "Connections"], ["notes", "Notes"]]
       .map(([id, text]) => el("a", { href: "#" + id }, text))));
@@ -110,13 +110,13 @@ function recordingChecks(row) {
 
 function clockCheck(clock) {
   const off = clock.offset_ns / 1e9;
-  const text = (off >= 0 ? "+" : "−") + Math.abs(off).toFixed(6) + " s";
-  const detail = clock.pairs ? ["the capture is ahead by ", text, ", spread ", (clock.spread_ns / 1e9).toFixed(6), " s, ",
+  const text = Math.abs(off).toFixed(6) + " s";
+  const detail = clock.pairs ? ["the capture is ", off >= 0 ? "ahead" : "behind", " by ", text, ", spread ", (clock.spread_ns / 1e9).toFixed(6), " s, ",
     clock.drift_ppm ? clock.drift_ppm.toFixed(2) + " ppm, " : "", "by ", plural(clock.pairs, "connection")] : "no connection was both recorded and captured";
   const name = el("bdi", {}, clock.host);
   if (clock.use === "not needed") return check("good", ["Clocks of capture and ", name, " agree"], detail);
   if (clock.use === "applied") return check("warn", ["Clock of ", name, " was off, and put right"], detail);
-  if (clock.use.startsWith("given")) return check("info", ["Clock offset of ", name, " was given"], text);
+  if (clock.use.startsWith("given")) return check("info", ["Clock offset of ", name, " was given"], "the capture is ", off >= 0 ? "ahead" : "behind", " by ", text);
   return check("warn", ["Clock of ", name, ": offset ", clock.use], detail);
 }
 
