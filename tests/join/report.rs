@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use schema::meta::FileMeta;
 use schema::{Event, Kind};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -343,5 +344,38 @@ fn several_captures_have_a_page_each() {
     assert!(run("pages/").status.success());
     for name in ["a.html", "b.html"] {
         assert!(folder.path().join("pages").join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn a_loss_is_told_and_shown_where_it_was() {
+    let folder = tempfile::tempdir().expect("folder");
+    let [.., last] = rows();
+    let lost = Event {
+        kind: Kind::Lost.as_str(),
+        seq: 6,
+        ts: rows()[0].ts + 3_500_000,
+        error: Some("ring"),
+        count: Some(1234),
+        ..Event { socket_cookie: None, pid: None, ..last }
+    };
+    let rows: Vec<_> = rows().into_iter().chain([lost]).collect();
+    let hooks = r#"{"sock_ops":"attached","cgroup/sock_release":"not permitted"}"#.to_owned();
+    let meta = FileMeta { complete: false, hooks, ..meta() };
+    write_events(&folder.path().join("ev.parquet"), &rows, &meta);
+    let (summary, data) = joined(&folder, &[]);
+    check_numbers(&summary, &data);
+    let recording = &data["recordings"]["rows"][0];
+    assert_eq!(recording["lost"], json!({ "ring": 1234 }));
+    assert_eq!(recording["missing"], json!([["cgroup/sock_release", "not permitted"]]));
+    assert_eq!((&recording["attached"], &recording["complete"]), (&json!(1), &json!(false)));
+    // The row tells of the second before it; what was captured of that begins 100 µs after its first
+    // event, in buckets of a millisecond.
+    assert_eq!(data["losses"], json!([[1_700_000_001_000.0, 1_700_000_001_004.0]]));
+    let Some(mut browser) = Browser::start() else { return };
+    browser.open(&folder.path().join("report.html"));
+    let told = browser.eval("document.getElementById('complete').innerText");
+    for part in ["no clean end", "1,234 (ring)", "1 hook of 2 not in place", "not permitted"] {
+        assert!(told.as_str().is_some_and(|text| text.contains(part)), "{part}: {told}");
     }
 }

@@ -51,7 +51,7 @@ pub fn data(
         "summary": summary.json(),
         "span_ms": traffic.span.map(|(first, last)| [ms(first), ms(last)]),
         "recordings": recordings_json(summary, recorders),
-        "losses": losses(recordings),
+        "losses": losses(recordings, traffic),
         "time": time(traffic),
         "outcomes": outcomes(traffic),
         "series": series(&namer, traffic, groups.all()),
@@ -90,10 +90,27 @@ fn recordings_json(summary: &Summary, recorders: &BTreeMap<String, Recorder>) ->
     json!({ "rows": rows, "total": summary.recordings.len() })
 }
 
-/// When events were lost: from, to.
-fn losses(recordings: &Recordings) -> Value {
+/// When events were lost, in whole buckets of the traffic: from, to. Times that were not captured
+/// don't matter here.
+fn losses(recordings: &Recordings, traffic: &Traffic) -> Value {
+    let (start, width) = (traffic.timeline.start_ns(), traffic.timeline.width().ns());
     let all = recordings.hosts.iter().flat_map(|host| host.losses());
-    all.take(MAX_LISTED).map(|&(from, to)| json!([ms(from), ms(to)])).collect()
+    let mut is_lossy = vec![false; traffic.timeline.cells().len()];
+    for &(from, to) in all {
+        let bucket = |time_ns: i64| time_ns.saturating_sub(start).div_euclid(width);
+        let (first, last) = (bucket(from).max(0), bucket(to));
+        let count = usize::try_from(last.saturating_sub(first).saturating_add(1)).unwrap_or(0);
+        let first = usize::try_from(first).unwrap_or(0);
+        is_lossy.iter_mut().skip(first).take(count).for_each(|lossy| *lossy = true);
+    }
+    let mut at = 0;
+    let runs = is_lossy.chunk_by(|a, b| a == b).filter_map(|run| {
+        let (from, to) = (at, at + run.len());
+        at = to;
+        let edge = |bucket: usize| ms(start) + ms(width) * bucket as f64;
+        run[0].then(|| json!([edge(from), edge(to)]))
+    });
+    runs.collect()
 }
 
 fn time(traffic: &Traffic) -> Value {

@@ -24,6 +24,9 @@ function micros(us) {
   return (us / 1e6).toFixed(us < 1e7 ? 2 : 1) + " s";
 }
 
+// Of a round number, without the zeros that tell how exact it is.
+const plain = (us) => micros(us).replace(/\.0+ /, " ");
+
 function span(ms) {
   if (ms < 1000) return (ms < 10 ? ms.toFixed(1).replace(/\.0$/, "") : ms.toFixed(0)) + " ms";
   const s = ms / 1000;

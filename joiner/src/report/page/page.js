@@ -285,7 +285,8 @@ function drawConnections() {
   const bars = all.classes.slice(Math.max(0, first - 1), last + 2).map((value, at) => {
     const index = at + Math.max(0, first - 1);
     const from = bounds[index];
-    return [micros(from), value, count(value) + " from " + micros(from) + (index < bounds.length - 1 ? " to " + micros(bounds[index + 1]) : " on")];
+    const [low, high] = [plain(from), plain(bounds[index + 1])];
+    return [low, value, count(value) + " from " + low + (index < bounds.length - 1 ? " to " + high : " on")];
   });
   const quantiles = [["p50", "half below"], ["p95", "95 % below"], ["p99", "99 % below"], ["max", "slowest"]];
   const failing = all.failing;
