@@ -9,10 +9,15 @@ use crate::world::{End, Packet, World};
 const INTERFACES: [&str; 2] = ["eth0", "docker0"];
 const ETHERNET: u16 = 1;
 
-/// Writes `trace.pcapng`, and `packets.parquet` by joining it with the recording of `web-1`, which is
-/// where it was captured.
+/// Writes `trace.pcapng`, and the table of it.
 pub(crate) fn write(world: &World, folder: &Path) {
     std::fs::write(folder.join("trace.pcapng"), pcapng(&world.packets)).expect("written");
+    join(folder);
+}
+
+/// Writes `packets.parquet` by joining `trace.pcapng` with the recording of `web-1`, which is where it
+/// was captured.
+pub(crate) fn join(folder: &Path) {
     let output = Command::new(env!("CARGO_BIN_EXE_ebpfjoin"))
         .current_dir(folder)
         .args(["trace.pcapng", "ev-web-1.parquet", "-o", "enriched.pcapng", "--quiet"])
