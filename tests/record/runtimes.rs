@@ -2,7 +2,7 @@
 //! is dead.
 
 use std::{
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     os::unix::net::UnixListener,
     process::{Command, Stdio},
 };
@@ -132,12 +132,13 @@ fn docker() -> Result<()> {
         .zip([("0.0.0.0", 4443), ("127.0.0.1", 4444)])
     {
         let (address, pid) = (address?.to_string(), pid?);
-        let is_served = |row: &&&EventRow| {
-            row.local.is_some_and(|local| local.ip().to_string() == address && local.port() == 8080)
+        // Whose an accepted connection is may be told a moment later, by its first reader.
+        let is_served = |row: &&EventRow| {
+            let is_its =
+                |local: SocketAddr| local.ip().to_string() == address && local.port() == 8080;
+            row.local.is_some_and(is_its) && row.remote.is_some() && row.pid.is_some()
         };
-        let accepts = of_kind(&rows, Kind::TcpAccept);
-        let row =
-            accepts.iter().find(is_served).with_context(|| format!("{name}: {accepts:#?}"))?;
+        let row = rows.iter().find(is_served).with_context(|| format!("{name}: {rows:#?}"))?;
         ensure!(row.container_id.as_deref() == Some(id.as_str()), "{row:#?}");
         ensure!(row.container_name.as_deref() == Some(name), "{row:#?}");
         ensure!(row.container_image.as_deref() == Some(docker::IMAGE), "{row:#?}");
