@@ -24,6 +24,13 @@ function ribbons(pairs) {
   function draw() {
     const width = Math.max(300, figure.clientWidth || 900);
     const [left, right] = [ends("client"), ends("server")];
+    // Ribbons leave an end in the order of where they go, so that they cross less.
+    const untangle = (list, other) => {
+      const rank = new Map(other.flatMap((end, at) => end.members.map((pair) => [pair, at])));
+      for (const end of list) end.members.sort((a, b) => rank.get(a) - rank.get(b));
+    };
+    untangle(left, right);
+    untangle(right, left);
     const all = shown.reduce((sum, pair) => sum + weight(pair), 0) || 1;
     // The smallest is two pixels thick, and every end has room for its name.
     const thick = (bytes) => 2 + 220 * bytes / all;
