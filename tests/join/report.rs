@@ -201,7 +201,7 @@ fn a_browser_draws_it_without_a_word_and_sorts_by_click_and_key() {
     // On a telephone only the tables move sideways.
     let screen = json!({ "width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": false });
     browser.call("Emulation.setDeviceMetricsOverride", screen);
-    assert_eq!(browser.eval("document.documentElement.scrollWidth"), 390);
+    assert_eq!(browser.eval("document.documentElement.scrollWidth <= innerWidth"), true);
     assert_eq!(browser.problems(), [""; 0]);
 }
 
