@@ -1,6 +1,9 @@
 //! A matcher by brute force: what the design says of matching and translations, as plainly as it can
 //! be written, without an index and without a thought for speed. The real program must say the same.
 //!
+//! It shares no code with the program, but was not written in ignorance of it: where the design leaves
+//! room, and where rows were lost, it follows the program's decisions.
+//!
 //! It knows one host, and neither proxies, publishing tables, ICMP, fragments nor clocks: those have
 //! scenarios of their own.
 
