@@ -1,7 +1,10 @@
 # Everything a user or a developer runs. `make demo` and `make test` need nothing but this file:
 # they install what a fresh Debian or Ubuntu lacks.
 
-.PHONY: help demo test build static kernels lint probes probes-check fixture soak bench-record bench-accuracy clean
+.PHONY: help demo test build static kernels lint probes probes-check fixture soak queries-rust bench-record bench-accuracy clean
+
+# Beside everything else that is built, in a folder of its own.
+QUERIES_RUST = $(abspath $(or $(CARGO_TARGET_DIR),target)/queries-rust)
 
 help:
 	@echo 'make demo          build, record live traffic (or use our recording), join, show'
@@ -13,6 +16,7 @@ help:
 	@echo 'make probes        rebuild the kernel programs (recorder/probes/); installs their toolchain'
 	@echo 'make probes-check  fail if the committed kernel programs are stale'
 	@echo 'make soak          record for three minutes (SOAK_SECONDS=...) and watch the memory (root)'
+	@echo 'make queries-rust  try docs/queries-rust.md; builds polars, which takes minutes'
 	@echo 'make bench-record  what recording costs, beside tcpdump and strace (root; BENCH="SECONDS ROUNDS")'
 	@echo 'make bench-accuracy  how many names are right, on traffic made up from seeds (BENCH="FLOWS SEEDS")'
 	@echo 'make fixture       record fixtures/ again (root)'
@@ -56,6 +60,11 @@ fixture: build
 
 soak: build
 	scripts/soak.sh $(SOAK_SECONDS)
+
+queries-rust:
+	@scripts/setup.sh build
+	cargo build --locked --manifest-path tests/queries/rust/Cargo.toml --target-dir $(QUERIES_RUST)
+	EBPF_QUERIES_RUST=$(QUERIES_RUST)/debug/queries cargo test --locked -p joiner --test queries rust_says
 
 bench-record:
 	@scripts/setup.sh build

@@ -45,7 +45,7 @@ pub(crate) const ALL: &[(&str, Answer)] = &[
 ];
 
 /// A time as the tables show it: UTC, without trailing zeros.
-fn time(ns: i64) -> String {
+pub(crate) fn time(ns: i64) -> String {
     let since = std::time::Duration::from_nanos(u64::try_from(ns).expect("after 1970"));
     let text = humantime::format_rfc3339_nanos(std::time::UNIX_EPOCH + since).to_string();
     let text = text.replace('T', " ");

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::answers::time;
 use crate::document::{Code, Document};
 use crate::table::Table;
 
@@ -52,11 +53,34 @@ fn run_python(python: &Path, folder: &Path, code: &Value) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-fn tables(told: &Value) -> Told {
-    let cells = |row: &Value| {
-        let row = row.as_array().expect("a row").iter();
-        row.map(|cell| cell.as_str().unwrap_or_default().to_owned()).collect()
+/// What the program made of `docs/queries-rust.md` says, by question.
+pub(crate) fn run_rust(program: &Path, folder: &Path) -> Vec<(String, Table)> {
+    let output = Command::new(program).current_dir(folder).output().expect("the program starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let table = |told: &Value| {
+        let times: Vec<_> = told["times"].as_array().expect("times").iter().collect();
+        let cells = |row: &Value| {
+            let shown = |(cell, &is_time): (String, &&Value)| match cell.parse() {
+                Ok(ns) if is_time == &Value::Bool(true) => time(ns),
+                _ => cell,
+            };
+            self::cells(row).into_iter().zip(&times).map(shown).collect()
+        };
+        let rows = told["rows"].as_array().expect("rows").iter().map(cells).collect();
+        Table { header: self::cells(&told["header"]), rows }
     };
+    let all = told.as_object().expect("tables").iter();
+    all.map(|(title, told)| (title.clone(), table(told))).collect()
+}
+
+/// A row as text; a null is an empty cell.
+fn cells(row: &Value) -> Vec<String> {
+    let row = row.as_array().expect("a row").iter();
+    row.map(|cell| cell.as_str().unwrap_or_default().to_owned()).collect()
+}
+
+fn tables(told: &Value) -> Told {
     let table = |table: &Value| {
         let mut rows: Vec<Vec<String>> =
             table.as_array().expect("rows").iter().map(cells).collect();

@@ -62,6 +62,31 @@ fn both_engines_say_what_happened() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// `docs/queries-rust.md`, built by `make queries-rust`, which says where the program is.
+#[test]
+fn rust_says_what_happened() {
+    let Some(program) = std::env::var_os("EBPF_QUERIES_RUST") else {
+        eprintln!("docs/queries-rust.md not run: it takes minutes to build (make queries-rust)");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = World::new();
+    rows::write(&world, folder.path());
+    capture::write(&world, folder.path());
+    let told = engine::run_rust(program.as_ref(), folder.path());
+    let mut wrong = String::new();
+    for (title, told) in &told {
+        let (_, answer) =
+            answers::ALL.iter().find(|(known, _)| known == title).expect("a question");
+        let answer = answer(&world);
+        if *told != answer {
+            wrong += &format!("\n## {title}\n\nthe facts say\n\n{answer}\nRust says\n\n{told}");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert_eq!(told.len(), 10);
+}
+
 #[test]
 fn the_index_names_every_question() {
     let document = Document::read();

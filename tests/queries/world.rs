@@ -187,8 +187,31 @@ impl World {
         let mut world = Self::default();
         let cast = cast::Cast::new(&mut world);
         traffic::play(&mut world, &cast);
+        world.share_cookies();
         world.packets = wire::seen(&world);
         world
+    }
+
+    /// Gives a connect that failed on `node-2` the cookie of the busiest socket of `web-1`: who forgets
+    /// the host takes one for the other.
+    fn share_cookies(&mut self) {
+        let cookie = |found: fn(&Socket) -> bool| {
+            self.sockets.iter().find(|socket| found(socket)).map(|socket| socket.cookie)
+        };
+        let busy = cookie(|s| matches!(s.fate, Fate::Closed { sent: 1_000_000_000.., .. }));
+        let failed = cookie(|s| matches!(s.fate, Fate::Failed { errno: "ETIMEDOUT", .. }));
+        let (busy, failed) = (busy.expect("a copy"), failed.expect("a failure"));
+        for at in 0..self.sockets.len() {
+            if self.host(&self.sockets[at]) == "node-2" {
+                self.sockets[at].cookie = self.sockets[at].cookie + 10_000 - failed;
+            } else {
+                self.sockets[at].cookie += 10_000 - busy;
+            }
+        }
+        for forward in &mut self.forwards {
+            forward.front += 10_000 - busy;
+            forward.back += 10_000 - busy;
+        }
     }
 
     /// The machine a socket is on.

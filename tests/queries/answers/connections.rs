@@ -183,8 +183,10 @@ pub(super) fn both_ends(world: &World) -> Table {
     let mut pairs = vec![];
     for client in world.sockets.iter().filter(|s| s.proto == "tcp" && s.role == Role::Opened) {
         let servers = world.sockets.iter().filter(|server| {
-            let is_other_end = server.role == Role::Accepted && server.peer() == client.local;
-            is_other_end && server.local == client.peer()
+            let is_server = server.role == Role::Accepted && server.local == client.peer();
+            // Ports come again, but not so soon.
+            let near = (client.opened..client.opened + SECOND_NS).contains(&server.opened);
+            is_server && server.peer() == client.local && near
         });
         pairs.extend(servers.map(|server| (client, server)));
     }

@@ -15,8 +15,8 @@ pub(crate) struct Container {
     pub(crate) pod: Option<(&'static str, &'static str)>,
 }
 
-/// All of them. Two have the same name.
-pub(crate) const CONTAINERS: [Container; 5] = [
+/// All of them. Names come twice.
+pub(crate) const CONTAINERS: [Container; 7] = [
     Container {
         id: "9f86d081884c7d65",
         name: "web",
@@ -56,6 +56,22 @@ pub(crate) const CONTAINERS: [Container; 5] = [
         runtime: "containerd",
         netns: 4_026_532_205,
         pod: Some(("kube-system", "coredns-7c65d")),
+    },
+    Container {
+        id: "3f79bb7b435b0532",
+        name: "job",
+        image: "shop/import:1",
+        runtime: "docker",
+        netns: 4_026_532_206,
+        pod: None,
+    },
+    Container {
+        id: "0bfe935e70c321c7",
+        name: "job",
+        image: "shop/import:1",
+        runtime: "docker",
+        netns: 4_026_532_207,
+        pod: None,
     },
 ];
 
@@ -101,6 +117,7 @@ pub(crate) struct Cast {
     pub(crate) evil: Who,
     pub(crate) orders: [Who; 2],
     pub(crate) coredns: Who,
+    pub(crate) jobs: [Who; 2],
     pub(crate) postgres: Who,
     pub(crate) backends: [Who; 2],
 }
@@ -165,10 +182,17 @@ impl Cast {
                 world.enter_container(node, pid, "gunicorn", "/usr/bin/python3.11", container)
             }),
             coredns: world.enter_container(node, 640, "coredns", "/coredns", 4),
+            jobs: [5, 6].map(|container| {
+                world.enter_container(web, 1501, "import", "/usr/bin/import", container)
+            }),
             postgres: world.enter(db, 702, "postgres", "/usr/lib/postgresql/15/bin/postgres"),
             backends: [710, 711]
                 .map(|pid| world.enter(db, pid, "postgres", "/usr/lib/postgresql/15/bin/postgres")),
         };
+        let [first, second] = cast.jobs;
+        let end = START_NS + 150 * SECOND_NS;
+        world.processes[first].exit = Some(end);
+        world.processes[second].start = end + 60 * SECOND_NS;
         for who in cast.nginx_workers {
             world.processes[who].user = "www-data";
         }

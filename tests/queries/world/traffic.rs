@@ -15,6 +15,7 @@ pub(super) fn play(world: &mut World, cast: &Cast) {
     published(world, cast);
     outside(world, cast);
     health_checks(world, cast);
+    jobs(world, cast);
     datagrams(world, cast);
     odds(world, cast);
 }
@@ -230,7 +231,8 @@ fn health_checks(world: &mut World, cast: &Cast) {
         let life = 300 * MS_NS + i64::from(n) * 100 * MS_NS;
         world.processes.push(Process {
             host: "web-1",
-            pid: 5000 + u32::from(n),
+            // The numbers come again.
+            pid: 5000 + u32::from(n % 6),
             start,
             exit: Some(start + life),
             user: "root",
@@ -277,6 +279,23 @@ fn health_checks(world: &mut World, cast: &Cast) {
     }
 }
 
+/// A container, and another one that takes its name, its address, its number of a
+/// process and two of its ports.
+fn jobs(world: &mut World, cast: &Cast) {
+    for n in 0..5_u16 {
+        let run = usize::from(n / 3);
+        let opened = at([2, 8][run], 10 * i64::from(n));
+        let local = end("172.17.0.4", 49_000 + n % 3);
+        let remote = Some(end("172.17.0.3", 6379));
+        let job = socket(cast.jobs[run], Role::Opened, local, remote, opened);
+        let fate = Fate::Closed { at: opened + 4 * SECOND_NS, sent: 10, received: 70_000 };
+        let client = Socket { latency_us: Some(90 + u32::from(n)), fate, ..job };
+        let server = accepted(&client, cast.redis, None);
+        world.add(client);
+        world.add(server);
+    }
+}
+
 /// Unconnected UDP: figures to db-1, names from orders to coredns, and from there onwards.
 fn datagrams(world: &mut World, cast: &Cast) {
     let row = |at: i64, peer: &End, sent: bool, count: u64, size: u64| Datagrams {
@@ -292,6 +311,11 @@ fn datagrams(world: &mut World, cast: &Cast) {
     figures.datagrams =
         (1..30).map(|n| row(at(0, 20 * n), &statsd, true, 10 + n.unsigned_abs() % 4, 64)).collect();
     world.add(figures);
+    // One datagram at 3:04, and the socket stays.
+    let mut log = socket(cast.metrics, Role::Bound, end("0.0.0.0", 36_514), None, at(3, 1));
+    log.proto = "udp";
+    log.datagrams = vec![row(at(4, 0), &end("10.0.0.7", 514), true, 1, 200)];
+    world.add(log);
     let resolver = end("10.244.1.2", 53);
     let mut names = socket(cast.coredns, Role::Bound, end("::", 53), None, at(0, 0));
     names.proto = "udp";
@@ -334,9 +358,11 @@ fn odds(world: &mut World, cast: &Cast) {
     };
     let gone = interface("veth01ab9c", 9, None, Some("cache"));
     world.interfaces = vec![
+        interface("lo", 1, Some("127.0.0.1"), None),
         interface("eth0", 2, Some("10.0.0.5"), None),
         interface("docker0", 3, Some("172.17.0.1"), None),
         interface("veth7353878", 7, None, Some("web")),
+        Interface { inside: true, ..interface("lo", 1, Some("127.0.0.1"), Some("web")) },
         Interface { inside: true, ..interface("eth0", 2, Some("172.17.0.2"), Some("web")) },
         gone,
         // The cache's cable is drawn and another one put in.
