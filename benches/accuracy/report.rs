@@ -193,7 +193,7 @@ pub(crate) fn print_tables(runs: &[Run]) {
     }
 }
 
-/// The tables of the README.
+/// The tables of docs/accuracy.md, the first of which is in the README, too.
 pub(crate) fn print_markdown(flows: usize, runs: &[Run]) {
     let joined: Vec<_> = runs.iter().map(|run| &run.joined).collect();
     let behind =

@@ -22,7 +22,7 @@ Examples:
   ebpfrec check                                      what this kernel can give
   ebpfrec recover ev.parquet                         after a crash: what was recorded until then
 
-Without root, these capabilities are enough (what is missing without each: README.md):
+Without root, these capabilities are enough (what is missing without each: docs/recording.md):
   setcap cap_bpf,cap_perfmon,cap_net_admin,cap_net_raw,cap_net_broadcast,cap_sys_admin,\
 cap_sys_ptrace,cap_sys_nice,cap_dac_read_search+ep ebpfrec
 

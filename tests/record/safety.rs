@@ -134,7 +134,7 @@ fn check_threads(tasks: &Path) -> Result<Option<String>> {
     Ok(missing.map(|name| format!("no thread called {name}")))
 }
 
-/// What README.md tells users without root to give the program.
+/// What docs/recording.md tells users without root to give the program.
 const DOCUMENTED: &[u32] = &[
     BPF,
     PERFMON,
