@@ -113,13 +113,14 @@ pub struct SourceArgs {
     /// The capture: pcapng or pcap, of any program; - is standard input
     ///
     /// It may be compressed by gzip, zstd or lz4. What comes through a pipe is kept beside the
-    /// output until it was read a second time.
+    /// output until it was read a second time; in TMPDIR, or /tmp, if the output is a pipe or device.
+    /// A folder, or a quoted pattern such as 'trace.*.pcapng', stands for every capture in it.
     #[arg(required = true)]
     capture: Option<PathBuf>,
     /// What `ebpfrec --events` wrote, of one machine or several; files, or folders of them
     ///
-    /// A folder stands for every event file in it. The parts of a recording are brought into their
-    /// order, however they are given. Further captures may stand among them, if -o is a folder.
+    /// A folder stands for every event file in it, a quoted pattern for all that fit. The parts of a
+    /// recording are brought into their order, however they are given. Further captures may stand among them, if -o is a folder.
     #[arg(required = true)]
     events: Vec<PathBuf>,
     /// How far before a socket's first event it may own a packet

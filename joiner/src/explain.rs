@@ -12,6 +12,7 @@ use crate::events::{EventFiles, HostId, IdentityId, NamespaceId, Recordings};
 use crate::examine::{Examiner, around};
 use crate::index::Lane;
 use crate::input::Pool;
+use crate::jobs::expand_events;
 use crate::pipeline::Pipeline;
 use crate::run::RunError;
 
@@ -22,7 +23,7 @@ use crate::run::RunError;
 /// [`RunError`].
 pub fn explain(config: &Explain, out: &mut impl Write) -> Result<(), RunError> {
     let sources = &config.sources;
-    let events = EventFiles::find(&sources.events)?;
+    let events = EventFiles::find(&expand_events(&sources.events)?)?;
     let pipeline = Pipeline::new(config.threads).map_err(RunError::Pipeline)?;
     let capture = sources.open(None)?;
     let prepared = sources.prepare(&capture, &events, &pipeline, |_| {})?;

@@ -5,8 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use schema::SchemaError;
+
 use crate::config::Config;
 use crate::destination::STANDARD_OUTPUT;
+use crate::events::EventsError;
+use crate::glob::expand;
 use crate::run::RunError;
 use crate::source::Compression;
 
@@ -17,7 +21,7 @@ const SUFFIXES: [&str; 3] = ["pcapng", "pcap", "cap"];
 
 /// The joins that `config` asks for: one for each capture. Of what stands behind the first capture,
 /// files that are no event files are captures, too; a folder in its place stands for every capture
-/// in it.
+/// in it, and a [pattern](crate::glob) for every file that fits.
 ///
 /// # Errors
 ///
@@ -25,18 +29,21 @@ const SUFFIXES: [&str; 3] = ["pcapng", "pcap", "cap"];
 pub fn jobs(mut config: Config) -> Result<Vec<Config>, RunError> {
     let mut captures = vec![];
     let first = std::mem::take(&mut config.sources.capture);
-    if first.is_dir() {
-        captures = captures_in(&first)
-            .map_err(|source| RunError::Capture { path: first.clone(), source: source.into() })?;
-        if captures.is_empty() {
-            let source = io::Error::other("there is no capture in this folder").into();
-            return Err(RunError::Capture { path: first, source });
+    for path in expand(&first).map_err(|source| capture_error(&first, source))? {
+        if !path.is_dir() {
+            captures.push(path);
+            continue;
         }
-    } else {
-        captures.push(first);
+        let found = captures_in(&path).map_err(|source| capture_error(&path, source))?;
+        if found.is_empty() {
+            let source = io::Error::other("there is no capture in this folder");
+            return Err(capture_error(&path, source));
+        }
+        captures.extend(found);
     }
-    let (more, events) =
-        config.sources.events.into_iter().partition(|path| path.is_file() && !is_events(path));
+    let (more, events) = expand_events(&config.sources.events)?
+        .into_iter()
+        .partition(|path| path.is_file() && !is_events(path));
     captures.extend::<Vec<PathBuf>>(more);
     config.sources.events = events;
     let to_folder = is_folder(&config.output);
@@ -81,6 +88,24 @@ pub fn jobs(mut config: Config) -> Result<Vec<Config>, RunError> {
             Ok(job)
         })
         .collect()
+}
+
+/// The event files that `given` stands for, patterns taken for all that fit.
+///
+/// # Errors
+///
+/// [`RunError::Events`], if nothing fits a pattern.
+pub fn expand_events(given: &[PathBuf]) -> Result<Vec<PathBuf>, RunError> {
+    let mut all = vec![];
+    for path in given {
+        let error = |source| EventsError { path: path.clone(), source: SchemaError::Io(source) };
+        all.extend(expand(path).map_err(error)?);
+    }
+    Ok(all)
+}
+
+fn capture_error(path: &Path, source: io::Error) -> RunError {
+    RunError::Capture { path: path.to_owned(), source: source.into() }
 }
 
 fn is_folder(path: &Path) -> bool {

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! - [`cli`], [`config`]: what was typed, and what it means
-//! - [`jobs`], [`run`]: one join from beginning to end, or several; [`pipeline`]: the threads
+//! - [`jobs`], [`glob`], [`run`]: one join from beginning to end, or several; [`pipeline`]: the threads
 //! - [`source`], [`input`], [`chunk`], [`block`]: files, compression, formats, blocks
 //! - [`decode`]: from a packet's bytes to its tuple
 //! - [`events`], [`index`], [`syn`]: socket lives, and how to find them
@@ -30,6 +30,7 @@ pub mod events;
 pub mod examine;
 pub mod explain;
 pub mod fragment;
+pub mod glob;
 pub mod index;
 pub mod input;
 pub mod jobs;

@@ -1,5 +1,6 @@
 //! Where a capture comes from: a file, compressed or not, or a pipe. A capture is read twice, so what
-//! comes through a pipe is kept on the disk meanwhile, beside the output, in a file without a name.
+//! comes through a pipe is kept on the disk meanwhile, beside the output or, where that is no file,
+//! where temporary files are (`TMPDIR`), in a file without a name.
 
 pub mod compression;
 
@@ -68,15 +69,13 @@ impl Source {
     }
 
     fn keep(mut input: Reader, keep_in: Option<&Path>) -> io::Result<Self> {
-        let mut kept = match keep_in {
-            Some(folder) => tempfile::tempfile_in(folder)?,
-            None => tempfile::tempfile()?,
-        };
+        let place = Place::new(keep_in);
+        let mut kept = tempfile::tempfile_in(&place.folder).map_err(|error| place.error(&error))?;
         let mut magic = [0; MAGIC];
         let length = read_up_to(&mut input, &mut magic)?;
-        kept.write_all(&magic[..length])?;
+        kept.write_all(&magic[..length]).map_err(|error| place.error(&error))?;
         let begin = io::Cursor::new(magic).take(length as u64);
-        let rest = Tee { input, kept: kept.try_clone()? };
+        let rest = Tee { input, kept: kept.try_clone()?, place };
         let first: Reader = Box::new(begin.chain(rest));
         let compression = Compression::of(&magic[..length]);
         Ok(Self { stored: Stored::Pipe { kept, first: Mutex::new(Some(first)) }, compression })
@@ -159,19 +158,45 @@ fn read_up_to(input: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
+/// Where a pipe is kept.
+struct Place {
+    folder: PathBuf,
+    /// What can be done if there is no room.
+    way_out: &'static str,
+}
+
+impl Place {
+    fn new(keep_in: Option<&Path>) -> Self {
+        match keep_in {
+            Some(folder) => {
+                Self { folder: folder.to_owned(), way_out: "choose another folder with -o" }
+            }
+            None => Self { folder: std::env::temp_dir(), way_out: "set TMPDIR to another folder" },
+        }
+    }
+
+    fn error(&self, error: &io::Error) -> io::Error {
+        let Self { folder, way_out } = self;
+        let folder = folder.display();
+        let what = format!(
+            "what comes through the pipe can't be kept in {folder}: {error}; free some space \
+             there, or {way_out}"
+        );
+        io::Error::new(error.kind(), what)
+    }
+}
+
 /// What is read from `input` is kept.
 struct Tee {
     input: Reader,
     kept: File,
+    place: Place,
 }
 
 impl Read for Tee {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let length = self.input.read(bytes)?;
-        self.kept.write_all(&bytes[..length]).map_err(|error| {
-            let what = "what comes through the pipe can't be kept beside the output";
-            io::Error::new(error.kind(), format!("{what}: {error}"))
-        })?;
+        self.kept.write_all(&bytes[..length]).map_err(|error| self.place.error(&error))?;
         Ok(length)
     }
 }

@@ -179,6 +179,46 @@ fn several_captures_go_to_a_folder() {
 }
 
 #[test]
+fn quoted_patterns_stand_for_what_fits() {
+    let folder = scene();
+    put(&folder, "a.000001.pcapng", &pcapng(false, &[]));
+    put(&folder, "a.000002.pcapng", &pcapng(true, &[]));
+    fs::create_dir(folder.path().join("events")).expect("folder");
+    for name in ["one.parquet", "two.parquet"] {
+        fs::copy(folder.path().join("ev.parquet"), folder.path().join("events").join(name))
+            .expect("copied");
+    }
+    join(folder.path(), "a.000001.pcapng", &[]);
+    let want = fs::read(folder.path().join("out.pcapng")).expect("output");
+    let run = |args: &[&str]| {
+        let output = ebpfjoin(folder.path(), args);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output
+    };
+    let summary = run(&["a.*1.pcapng", "ev*/one.parq?et", "-o", "out.pcapng", "--json"]);
+    assert!(fs::read(folder.path().join("out.pcapng")).expect("output") == want);
+    let summary: serde_json::Value = serde_json::from_slice(&summary.stdout).expect("JSON");
+    assert_eq!(summary["capture"], "a.000001.pcapng");
+    run(&["a.0000[0-9][0-9].pcapng", "events/*.parquet", "-o", "all/", "-q"]);
+    assert_eq!(fs::read_dir(folder.path().join("all")).expect("folder").count(), 2);
+    // Captures may stand among the events by a pattern, too.
+    run(&["a.000001.pcapng", "a.*2.pcapng", "ev.parquet", "-o", "both/", "-q"]);
+    assert_eq!(fs::read_dir(folder.path().join("both")).expect("folder").count(), 2);
+    run(&["explain", "a.000001.pcapng", "e?.parquet", "--frame", "1"]);
+    for (args, said) in [
+        (["b.*.pcapng", "ev.parquet"], "b.*.pcapng: cannot read: no file fits this pattern"),
+        (
+            ["a.000001.pcapng", "*.arrow"],
+            "*.arrow: cannot read the event file: no file fits this pattern",
+        ),
+    ] {
+        let output = ebpfjoin(folder.path(), &[&args[..], &["-o", "out.pcapng"]].concat());
+        let want = format!("ebpfjoin: {said}; is it in the right folder?");
+        assert_eq!(failure(&output), want);
+    }
+}
+
+#[test]
 fn show_takes_what_fits_either_end() {
     let folder = scene();
     put(&folder, "in.pcapng", &pcapng(false, &[]));

@@ -100,20 +100,15 @@ struct Decoded<R> {
 impl<R: Read> Read for Decoded<R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.input.read(bytes).map_err(|error| {
-            let kind = match error.kind() {
-                io::ErrorKind::Interrupted => return error,
-                io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::InvalidInput
-                | io::ErrorKind::InvalidData
-                | io::ErrorKind::Other => io::ErrorKind::InvalidData,
-                kind => kind,
+            let what = match error.kind() {
+                io::ErrorKind::UnexpectedEof => format!("the {} data are cut off", self.name),
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::Other => {
+                    format!("the {} data are damaged: {error}", self.name)
+                }
+                // About the file they are in.
+                _ => return error,
             };
-            let what = if error.kind() == io::ErrorKind::UnexpectedEof {
-                format!("the {} data are cut off", self.name)
-            } else {
-                format!("the {} data are damaged: {error}", self.name)
-            };
-            io::Error::new(kind, what)
+            io::Error::new(io::ErrorKind::InvalidData, what)
         })
     }
 }
