@@ -59,7 +59,7 @@ fn next<'a>(bytes: &'a [u8], big: &mut bool) -> Option<&'a [u8]> {
     (again == length).then_some(block)
 }
 
-fn packet(block: &[u8], big: bool) -> Option<Block> {
+pub(crate) fn packet(block: &[u8], big: bool) -> Option<Block> {
     let mut cursor = Cursor { bytes: &block[..block.len() - 4], big };
     let kind = cursor.u32()?;
     cursor.u32()?;

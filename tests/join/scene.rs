@@ -183,20 +183,21 @@ pub(crate) fn pcapng_of(
     file
 }
 
-struct Order {
-    big: bool,
+/// Numbers, options and blocks in one of the two byte orders.
+pub(crate) struct Order {
+    pub(crate) big: bool,
 }
 
 impl Order {
-    fn u16(&self, value: u16) -> Vec<u8> {
+    pub(crate) fn u16(&self, value: u16) -> Vec<u8> {
         if self.big { value.to_be_bytes().to_vec() } else { value.to_le_bytes().to_vec() }
     }
 
-    fn u32(&self, value: u32) -> Vec<u8> {
+    pub(crate) fn u32(&self, value: u32) -> Vec<u8> {
         if self.big { value.to_be_bytes().to_vec() } else { value.to_le_bytes().to_vec() }
     }
 
-    fn options(&self, options: &[super::blocks::Opt]) -> Vec<u8> {
+    pub(crate) fn options(&self, options: &[super::blocks::Opt]) -> Vec<u8> {
         let mut bytes = vec![];
         for (code, value) in options {
             bytes.extend(self.u16(*code));
@@ -210,12 +211,12 @@ impl Order {
         bytes
     }
 
-    fn block(&self, kind: u32, body: &[u8]) -> Vec<u8> {
+    pub(crate) fn block(&self, kind: u32, body: &[u8]) -> Vec<u8> {
         let length = self.u32(u32::try_from(body.len() + 12).expect("short"));
         [&self.u32(kind)[..], &length, body, &length].concat()
     }
 
-    fn packet(&self, ns: u64, data: &[u8], options: &[super::blocks::Opt]) -> Vec<u8> {
+    pub(crate) fn packet(&self, ns: u64, data: &[u8], options: &[super::blocks::Opt]) -> Vec<u8> {
         let length = u32::try_from(data.len()).expect("short");
         let (high, low) = ((ns >> 32) as u32, (ns & 0xffff_ffff) as u32);
         let mut body: Vec<u8> =
