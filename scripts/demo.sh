@@ -70,4 +70,4 @@ echo
 echo '$ ebpfjoin show enriched.pcapng'
 "$bin/ebpfjoin" show "$out/enriched.pcapng" -n 40
 echo
-echo "The files are in $out; open enriched.pcapng in Wireshark, with wireshark/ebpf.lua as plugin."
+echo "The files are in $out; to see enriched.pcapng in Wireshark: $bin/ebpfjoin wireshark --install"

@@ -12,6 +12,7 @@ use crate::config::{ClockOffset, Config, Detail, Explain, Style};
 use crate::prepare::Sources;
 use crate::show::{Filter, ShowConfig};
 use crate::source::Compression;
+use crate::wireshark::{Action, WiresharkConfig};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,6 +22,7 @@ Examples:
   ssh web-1 tcpdump -w - -c 1000 | ebpfjoin - ev.parquet -o - | wireshark -k -i -
   ebpfjoin show enriched.pcapng
   ebpfjoin explain trace.pcapng ev.parquet --frame 17
+  ebpfjoin wireshark --install
 
 Exit codes:
   0  the whole capture was enriched
@@ -51,6 +53,12 @@ pub enum Command {
     Show(Box<ShowArgs>),
     /// Tell how the ends of one packet were decided
     Explain(Box<ExplainArgs>),
+    /// Put the Wireshark plugin and its profile where Wireshark looks
+    ///
+    /// Asks the installed tshark where that is. As root the plugin goes into everybody's folder,
+    /// because Wireshark does not read root's own. A file that ebpfjoin has not put there, or that
+    /// was changed since, is neither written over nor removed.
+    Wireshark(WiresharkArgs),
     /// Print what makes a shell complete commands and options
     Completions {
         /// The shell
@@ -175,6 +183,31 @@ pub struct ShowArgs {
     filter: Filter,
 }
 
+/// Arguments of `wireshark`.
+#[derive(Debug, Args)]
+pub struct WiresharkArgs {
+    #[command(flatten)]
+    action: ActionArgs,
+    /// The tshark or wireshark to do it for, if there are several
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+}
+
+/// One of these is to be given.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct ActionArgs {
+    /// Install the plugin and the profile, and say where
+    #[arg(long)]
+    install: bool,
+    /// Remove what --install has put there
+    #[arg(long)]
+    uninstall: bool,
+    /// Say where they belong, and what is there
+    #[arg(long = "where", id = "where")]
+    is_where: bool,
+}
+
 /// What was asked for.
 #[derive(Debug)]
 pub enum Task {
@@ -184,6 +217,8 @@ pub enum Task {
     Show(Box<ShowConfig>),
     /// Tell how a packet was decided.
     Explain(Box<Explain>),
+    /// Install or remove what Wireshark needs.
+    Wireshark(WiresharkConfig),
     /// Print completions for a shell.
     Completions(Shell),
     /// Write man pages into a folder.
@@ -215,10 +250,22 @@ impl Cli {
                 let sources = explain.sources.into_sources();
                 Task::Explain(Box::new(Explain { sources, frame: explain.frame, threads }))
             }
+            Some(Command::Wireshark(args)) => Task::Wireshark(args.into_config()),
             Some(Command::Completions { shell }) => Task::Completions(shell),
             Some(Command::Man { folder }) => Task::Man(folder),
             None => self.join.into_task(),
         }
+    }
+}
+
+impl WiresharkArgs {
+    fn into_config(self) -> WiresharkConfig {
+        let action = match (self.action.install, self.action.uninstall) {
+            (true, _) => Action::Install,
+            (false, true) => Action::Uninstall,
+            (false, false) => Action::Where,
+        };
+        WiresharkConfig { action, program: self.program }
     }
 }
 
@@ -311,6 +358,17 @@ mod tests {
         for (threads, fits) in [("0", false), ("1", true), ("256", true), ("257", false)] {
             let line = format!("ebpfjoin a b -o d --threads {threads}");
             assert_eq!(parse(&line).is_ok(), fits, "{threads}");
+        }
+    }
+
+    #[test]
+    fn one_thing_is_done_to_wireshark() {
+        let task = parse("ebpfjoin wireshark --uninstall --program /opt/tshark");
+        let Ok(Task::Wireshark(config)) = task else { panic!("{task:?}") };
+        assert_eq!(config.action, Action::Uninstall);
+        assert_eq!(config.program, Some(PathBuf::from("/opt/tshark")));
+        for line in ["ebpfjoin wireshark", "ebpfjoin wireshark --install --where"] {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 2);
         }
     }
 

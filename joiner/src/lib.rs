@@ -16,7 +16,7 @@
 //! - [`events`], [`index`], [`syn`]: socket lives, and how to find them
 //! - [`attribute`]: the policy; a reason for every miss
 //! - [`survey`], [`examine`], [`sequence`], [`output`], [`render`]: the stages
-//! - [`destination`], [`summary`], [`packets`], [`report`], [`show`]: what the user gets
+//! - [`destination`], [`summary`], [`packets`], [`report`], [`show`], [`wireshark`]: what the user gets
 
 pub mod attribute;
 pub mod block;
@@ -49,3 +49,4 @@ pub mod source;
 pub mod summary;
 pub mod survey;
 pub mod syn;
+pub mod wireshark;

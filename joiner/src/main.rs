@@ -14,6 +14,7 @@ use joiner::manual;
 use joiner::pipeline::PipelineError;
 use joiner::run::{RunError, join};
 use joiner::show::{ShowError, show};
+use joiner::wireshark::{self, WiresharkError};
 
 /// How the program ends; 2 is clap's, for wrong usage.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,13 @@ fn main() -> ExitCode {
         Task::Explain(config) => match explain(&config, &mut io::stdout().lock()) {
             Ok(()) => Exit::Success,
             Err(RunError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Exit::Success
+            }
+            Err(error) => fail(&error),
+        },
+        Task::Wireshark(config) => match wireshark::run(&config, &mut io::stdout().lock()) {
+            Ok(()) => Exit::Success,
+            Err(WiresharkError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Exit::Success
             }
             Err(error) => fail(&error),

@@ -147,8 +147,8 @@ fn seen(link: LinkType, data: &[u8]) -> Option<Packet> {
 /// What earlier packets said.
 #[derive(Debug, Default)]
 struct Memory {
-    /// By number in the file.
-    processes: HashMap<u32, Process<'static>>,
+    /// By number in the file; several in a file that was merged of others.
+    processes: HashMap<u32, Vec<Process<'static>>>,
     /// Why a flow's packets have no name: said on the first one only.
     reasons: HashMap<FiveTuple, (Option<Reason>, Option<Reason>)>,
 }
@@ -182,13 +182,65 @@ impl Memory {
         }
     }
 
+    /// A number alone is not enough to go by: a process that executes another program keeps it, and
+    /// captures of several joins may be merged.
     fn fill_process(&mut self, process: &mut Process<'_>) {
         let Some(number) = process.proc else { return };
-        // Where a process is introduced, its host is named.
-        if process.host.is_some() {
-            self.processes.insert(number, process.clone().into_owned());
-        } else if let Some(known) = self.processes.get(&number) {
-            *process = std::mem::take(process).or(known);
+        let agrees = |known: &Process<'_>| {
+            (process.pid.is_none() || process.pid == known.pid)
+                && (process.comm.is_none() || process.comm == known.comm)
+        };
+        let known = self.processes.entry(number).or_default();
+        let mut fitting = known.iter_mut().filter(|known| agrees(known));
+        match (fitting.next(), fitting.next()) {
+            // Where a process is introduced, its host is named; what was said before is replaced.
+            (Some(known), None) if process.host.is_some() => *known = lasting(process),
+            (Some(known), None) => *process = std::mem::take(process).or(known),
+            (None, _) if process.pid.is_some() => known.push(lasting(process)),
+            _ => {}
         }
+    }
+}
+
+/// What is true of a process whatever the packet: thread and namespace are the socket's.
+fn lasting(process: &Process<'_>) -> Process<'static> {
+    Process { tid: None, netns: None, ..process.clone().into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(comments: &[&str]) -> Vec<(Option<String>, Option<u32>)> {
+        let mut memory = Memory::default();
+        let fill = |comment: &&str| {
+            let mut process = Annotation::decode(comment).expect("ours").src.process.into_owned();
+            memory.fill_process(&mut process);
+            (process.exe.map(std::borrow::Cow::into_owned), process.tid)
+        };
+        comments.iter().map(fill).collect()
+    }
+
+    #[test]
+    fn a_process_number_alone_fills_nothing() {
+        let exes: Vec<_> = filled(&[
+            "ebpf src.pid=5 src.tid=6 src.comm=sh src.exe=/bin/sh src.host=h src.proc=1",
+            "ebpf src.pid=5 src.comm=nc src.exe=/bin/nc src.host=h src.proc=1",
+            "ebpf src.pid=5 src.comm=sh src.proc=1",
+            "ebpf src.pid=5 src.comm=nc src.proc=1",
+            "ebpf src.pid=6 src.comm=sh src.proc=1",
+            // As of who is behind a proxy; any of three.
+            "ebpf src.proc=1",
+        ]);
+        let exes = exes.iter().map(|(exe, _)| exe.as_deref());
+        let expected = ["/bin/sh", "/bin/nc", "/bin/sh", "/bin/nc"].map(Some);
+        assert!(exes.eq(expected.into_iter().chain([None, None])));
+    }
+
+    #[test]
+    fn who_was_never_introduced_is_filled_from_what_was_said_of_it() {
+        let said = "ebpf src.pid=5 src.tid=6 src.comm=curl src.exe=/bin/curl src.proc=1";
+        let (exe, tid) = (Some("/bin/curl".to_owned()), Some(6));
+        assert_eq!(filled(&[said, "ebpf src.proc=1"]), [(exe.clone(), tid), (exe, None)]);
     }
 }

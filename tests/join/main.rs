@@ -25,3 +25,4 @@ mod spec;
 mod tools;
 mod tunnels;
 mod tuples;
+mod wireshark;

@@ -163,22 +163,23 @@ pub(crate) fn pcapng_of(
     options: &[super::blocks::Opt],
 ) -> Vec<u8> {
     let order = Order { big };
-    let mut file = order.block(0x0a0d_0d0a, &{
-        let mut body = order.u32(0x1a2b_3c4d);
-        body.extend(order.u16(1));
-        body.extend(order.u16(0));
-        body.extend([0xff; 8]);
-        body
-    });
-    let mut interface = order.u16(101);
-    interface.extend(order.u16(0));
-    interface.extend(order.u32(0));
-    interface.extend(order.options(&[(2, b"eth0".to_vec()), (9, vec![9])]));
-    file.extend(order.block(1, &interface));
+    let mut file = order.head();
     for (n, data) in datagrams.iter().enumerate() {
         file.extend(order.packet(packet_ns(n), data, options));
         // An unknown block between packets, to be kept.
         file.extend(order.block(0x0bad, &order.u32(u32::try_from(n).expect("few"))));
+    }
+    file
+}
+
+/// The same of the first packets of the connection again and again, each with the comment beside it.
+pub(crate) fn pcapng_commented(comments: &[Option<&str>]) -> Vec<u8> {
+    let order = Order { big: false };
+    let mut file = order.head();
+    let datagrams = datagrams();
+    for (n, comment) in comments.iter().enumerate() {
+        let options: Vec<_> = comment.iter().map(|text| (1, text.as_bytes().to_vec())).collect();
+        file.extend(order.packet(packet_ns(n), &datagrams[n % 2], &options));
     }
     file
 }
@@ -189,6 +190,19 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// A section and an interface of raw IP packets and nanoseconds.
+    fn head(&self) -> Vec<u8> {
+        let mut section = self.u32(0x1a2b_3c4d);
+        section.extend(self.u16(1));
+        section.extend(self.u16(0));
+        section.extend([0xff; 8]);
+        let mut interface = self.u16(101);
+        interface.extend(self.u16(0));
+        interface.extend(self.u32(0));
+        interface.extend(self.options(&[(2, b"eth0".to_vec()), (9, vec![9])]));
+        [self.block(0x0a0d_0d0a, &section), self.block(1, &interface)].concat()
+    }
+
     pub(crate) fn u16(&self, value: u16) -> Vec<u8> {
         if self.big { value.to_be_bytes().to_vec() } else { value.to_le_bytes().to_vec() }
     }
