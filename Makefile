@@ -1,7 +1,7 @@
 # Everything a user or a developer runs. `make demo` and `make test` need nothing but this file:
 # they install what a fresh Debian or Ubuntu lacks.
 
-.PHONY: help demo test build static kernels lint probes probes-check fixture soak queries-rust bench-record bench-accuracy clean
+.PHONY: help demo test build static kernels lint probes probes-check fixture soak queries-rust bench-record bench-accuracy bench-wireshark clean
 
 # Beside everything else that is built, in a folder of its own.
 QUERIES_RUST = $(abspath $(or $(CARGO_TARGET_DIR),target)/queries-rust)
@@ -19,6 +19,7 @@ help:
 	@echo 'make queries-rust  try docs/queries-rust.md; builds polars, which takes minutes'
 	@echo 'make bench-record  what recording costs, beside tcpdump and strace (root; BENCH="SECONDS ROUNDS")'
 	@echo 'make bench-accuracy  how many names are right, on traffic made up from seeds (BENCH="FLOWS SEEDS")'
+	@echo 'make bench-wireshark  what the plugin adds to tshark (BENCH="PACKETS ROUNDS")'
 	@echo 'make fixture       record fixtures/ again (root)'
 
 build:
@@ -73,6 +74,10 @@ bench-record:
 bench-accuracy:
 	@scripts/setup.sh build
 	cargo bench --locked -p joiner --bench accuracy -- $(BENCH)
+
+bench-wireshark:
+	@scripts/setup.sh test
+	cargo bench --locked -p joiner --bench wireshark -- $(BENCH)
 
 clean:
 	cargo clean

@@ -16,6 +16,7 @@
 //! - [`events`], [`index`], [`syn`]: socket lives, and how to find them
 //! - [`attribute`]: the policy; a reason for every miss
 //! - [`survey`], [`examine`], [`sequence`], [`output`], [`render`]: the stages
+//! - [`extra`]: what the file may say beside its packets
 //! - [`destination`], [`summary`], [`packets`], [`report`], [`show`], [`wireshark`]: what the user gets
 
 pub mod attribute;
@@ -29,6 +30,7 @@ pub mod destination;
 pub mod events;
 pub mod examine;
 pub mod explain;
+pub mod extra;
 pub mod fragment;
 pub mod glob;
 pub mod index;

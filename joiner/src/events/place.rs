@@ -199,6 +199,11 @@ impl Places {
         }
     }
 
+    /// Every address that anybody had, and who had it from when to when.
+    pub fn all_tenures(&self) -> impl Iterator<Item = ([u8; 16], &[Tenure])> {
+        self.tenures.iter().map(|(address, tenures)| (*address, tenures.as_slice()))
+    }
+
     /// Interfaces whose host is to be told by their names.
     pub fn links(&self) -> &[Link] {
         &self.links

@@ -1,0 +1,132 @@
+//! `wireshark/*`: what the plugin adds to tshark's dissection of an enriched capture, in turn with
+//! tshark without it, everything printed to /dev/null. Prints ratios with their spread.
+//!
+//! `cargo bench -p joiner --bench wireshark [-- PACKETS ROUNDS]`
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+#[path = "../join/traffic.rs"]
+mod traffic;
+
+/// Packets of a capture, unless told otherwise: some seconds of work.
+const PACKETS: usize = 200_000;
+/// Turns, after one that is not counted.
+const ROUNDS: usize = 5;
+
+/// A way to read the capture.
+struct Way {
+    name: &'static str,
+    has_plugin: bool,
+    args: &'static [&'static str],
+}
+
+const WAYS: &[Way] = &[
+    Way { name: "without the plugin", has_plugin: false, args: &["-Y", "tcp.port == 1"] },
+    Way {
+        name: "without it, frame.comment contains \"comm=x\"",
+        has_plugin: false,
+        args: &["-Y", "frame.comment contains \"comm=x\""],
+    },
+    Way { name: "with it, nothing of it wanted", has_plugin: true, args: &["-Y", "tcp.port == 1"] },
+    Way {
+        name: "with it, ebpf.comm == \"x\"",
+        has_plugin: true,
+        args: &["-Y", "ebpf.comm == \"x\""],
+    },
+    Way {
+        name: "with it, the profile's columns and colours",
+        has_plugin: true,
+        args: &["-C", "ebpf", "--color", "-Y", "ebpf || !ebpf"],
+    },
+    Way {
+        name: "without it, usual columns and colours",
+        has_plugin: false,
+        args: &["--color", "-Y", "tcp || !tcp"],
+    },
+];
+
+fn main() {
+    let mut numbers = std::env::args().skip(1).filter_map(|arg| arg.parse().ok());
+    let packets = numbers.next().unwrap_or(PACKETS);
+    let rounds = numbers.next().unwrap_or(ROUNDS);
+    if Command::new("tshark").arg("--version").output().is_err() {
+        println!("wireshark: no tshark here, nothing measured");
+        return;
+    }
+    for shape in traffic::SHAPES {
+        let folder = tempfile::tempdir().expect("folder");
+        let bytes = traffic::write(folder.path(), shape, packets);
+        enrich(folder.path());
+        println!("wireshark/{}: {packets} packets, {} MB", shape.name, bytes / 1_000_000);
+        print_table(&measure(folder.path(), rounds), packets);
+    }
+}
+
+fn enrich(folder: &Path) {
+    let args = ["capture.pcapng", "events.parquet", "-o", "enriched.pcapng", "--quiet"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ebpfjoin"));
+    let status = command.current_dir(folder).args(args).status().expect("ebpfjoin starts");
+    assert!(status.success(), "{status}");
+    let profile = folder.join("config/profiles/ebpf");
+    std::fs::create_dir_all(&profile).expect("folder");
+    for file in std::fs::read_dir(sources().join("profile")).expect("the profile") {
+        let path = file.expect("an entry").path();
+        std::fs::copy(&path, profile.join(path.file_name().expect("a file"))).expect("copied");
+    }
+}
+
+fn sources() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../wireshark")
+}
+
+/// Seconds of every way in every round, the ways taking turns.
+fn measure(folder: &Path, rounds: usize) -> Vec<Vec<Duration>> {
+    let mut times = vec![vec![]; WAYS.len()];
+    for round in 0..=rounds {
+        for (way, times) in WAYS.iter().zip(&mut times) {
+            let mut command = Command::new("tshark");
+            command.current_dir(folder).args(["-n", "-r", "enriched.pcapng"]).args(way.args);
+            if way.has_plugin {
+                let plugin = sources().join("ebpf.lua");
+                command.arg("-X").arg(format!("lua_script:{}", plugin.display()));
+            }
+            command.env("WIRESHARK_CONFIG_DIR", folder.join("config"));
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            let begin = Instant::now();
+            let status = command.status().expect("tshark starts");
+            let took = begin.elapsed();
+            assert!(status.success(), "{}: {status}", way.name);
+            if round > 0 {
+                times.push(took);
+            }
+        }
+    }
+    times
+}
+
+/// Median of each way, and how many times as long as the first one it takes, round by round.
+fn print_table(times: &[Vec<Duration>], packets: usize) {
+    println!("  {:<46}{:>8}{:>10}   time / without (min-max)", "", "seconds", "us/packet");
+    for (way, own) in WAYS.iter().zip(times) {
+        let ratios =
+            sorted(own.iter().zip(&times[0]).map(|(a, b)| a.as_secs_f64() / b.as_secs_f64()));
+        let seconds = sorted(own.iter().map(Duration::as_secs_f64));
+        let median = seconds[seconds.len() / 2];
+        println!(
+            "  {:<46}{median:>8.2}{:>10.1}   {:.2} ({:.2}-{:.2})",
+            way.name,
+            median * 1e6 / packets as f64,
+            ratios[ratios.len() / 2],
+            ratios[0],
+            ratios[ratios.len() - 1],
+        );
+    }
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
