@@ -1,7 +1,7 @@
 # Everything a user or a developer runs. `make demo` and `make test` need nothing but this file:
 # they install what a fresh Debian or Ubuntu lacks.
 
-.PHONY: help demo test build static kernels lint probes probes-check fixture soak queries-rust bench-record bench-accuracy bench-wireshark clean
+.PHONY: help demo test build static kernels lint probes probes-check fixture soak queries-rust bench-record bench-accuracy bench-wireshark bench-events clean
 
 # Beside everything else that is built, in a folder of its own.
 QUERIES_RUST = $(abspath $(or $(CARGO_TARGET_DIR),target)/queries-rust)
@@ -20,6 +20,7 @@ help:
 	@echo 'make bench-record  what recording costs, beside tcpdump and strace (root; BENCH="SECONDS ROUNDS")'
 	@echo 'make bench-accuracy  how many names are right, on traffic made up from seeds (BENCH="FLOWS SEEDS")'
 	@echo 'make bench-wireshark  what the plugin adds to tshark (BENCH="PACKETS ROUNDS")'
+	@echo 'make bench-events  from ten million rows of events to names: seconds and memory (BENCH="ROWS ROUNDS")'
 	@echo 'make fixture       record fixtures/ again (root)'
 
 build:
@@ -78,6 +79,10 @@ bench-accuracy:
 bench-wireshark:
 	@scripts/setup.sh test
 	cargo bench --locked -p joiner --bench wireshark -- $(BENCH)
+
+bench-events:
+	@scripts/setup.sh build
+	cargo bench --locked -p joiner --bench events -- $(BENCH)
 
 clean:
 	cargo clean

@@ -5,10 +5,15 @@
 use std::ops::Range;
 
 use hashbrown::HashMap;
+use rayon::slice::ParallelSliceMut as _;
 use schema::flow::Way;
 use schema::{Endpoint, FiveTuple, FlowKey, Proto};
 
-use crate::events::{Conversation, ConversationId, HostId, NamespaceId, Recordings};
+pub use self::table::Found;
+use self::table::{NOT_PLACED, Table};
+use crate::events::{ConversationId, HostId, NamespaceId, Recordings};
+
+mod table;
 
 /// A conversation with the times that decide whether it fits.
 #[derive(Clone, Copy, Debug)]
@@ -43,102 +48,211 @@ pub fn lanes(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
     entries.chunk_by(|a, b| a.lane == b.lane)
 }
 
-/// The conversations of one flow, by the end they are local to.
-#[derive(Clone, Debug, Default)]
-struct Ends {
-    up: Range<u32>,
-    down: Range<u32>,
-}
-
 /// A local port, whatever its address, and a remote endpoint.
 type WildcardKey = (Proto, u16, Endpoint);
 
 /// All conversations, by flow.
+///
+/// A look-up waits for memory twice, for the slot of the flow and for its entries. Whoever has many
+/// packets to look up hides that: [`hash`](Self::hash) and [`touch`](Self::touch) for all of them, then
+/// [`find`](Self::find) and [`touch_entries`](Self::touch_entries), then [`flow`](Self::flow).
 #[derive(Debug, Default)]
 pub struct Index {
-    flows: HashMap<FlowKey, Ends>,
+    flows: Table,
     wildcards: HashMap<WildcardKey, Range<u32>>,
+    /// Those of one flow are neighbours, and flows are in the order of their first conversation: what
+    /// goes on at one time is near each other.
     entries: Vec<Entry>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    Flow(FlowKey, bool),
-    Wildcard(WildcardKey),
+/// The conversations of one flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow<'a> {
+    /// No other flow has this number, which is less than [`Index::numbers`].
+    pub number: u32,
+    /// Those whose local end is the lower one.
+    pub up: &'a [Entry],
+    /// Those whose local end is the higher one.
+    pub down: &'a [Entry],
 }
 
-/// An entry before it has its place.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+impl<'a> Flow<'a> {
+    /// The conversations whose local end is the sender of packets that go `way`, then those whose
+    /// local end is their receiver.
+    #[inline]
+    #[must_use]
+    pub fn ends(&self, way: Way) -> [&'a [Entry]; 2] {
+        match way {
+            Way::Up => [self.up, self.down],
+            Way::Down => [self.down, self.up],
+        }
+    }
+}
+
+/// Where a conversation's entry goes.
+#[derive(Clone, Copy)]
 struct Placed {
-    place: Place,
-    lane: Lane,
-    start_ns: i64,
+    /// Twice the position of its flow's first entry; one more if it is not local to the lower end.
+    order: u64,
     conversation: ConversationId,
-    end_ns: i64,
 }
 
 impl Index {
     /// Indexes every conversation of `recordings`.
     #[must_use]
     pub fn new(recordings: &Recordings) -> Self {
-        let placed = |(id, conversation): (u32, &Conversation)| {
-            let life = recordings.life(conversation.life);
-            Placed {
-                place: place(conversation.tuple),
-                lane: Lane { host: life.host, namespace: life.namespace },
-                start_ns: life.start_ns,
-                conversation: ConversationId(id),
-                end_ns: life.end_ns,
+        let mut flows = Table::with_room_for(recordings.conversations.len());
+        let mut wild: Vec<(WildcardKey, ConversationId)> = vec![];
+        // By conversation, the slot of its flow and whether it is local to the flow's lower end.
+        let mut slots: Vec<Option<(u32, bool)>> =
+            Vec::with_capacity(recordings.conversations.len());
+        for (id, conversation) in (0..).map(ConversationId).zip(&recordings.conversations) {
+            let FiveTuple { proto, src, dst } = conversation.tuple;
+            if src.is_unspecified() {
+                wild.push(((proto, src.port(), dst), id));
+                slots.push(None);
+            } else {
+                let (key, way) = conversation.tuple.canonical();
+                let is_up = way == Way::Up;
+                slots.push(Some((flows.count(&key, is_up), is_up)));
             }
-        };
-        let mut placed: Vec<_> = (0..).zip(&recordings.conversations).map(placed).collect();
-        placed.sort_unstable();
-        let mut index = Self::default();
-        for group in placed.chunk_by_mut(|a, b| a.place == b.place) {
-            let first = position(&index.entries);
-            // In the capture, attempts to connect are those of all namespaces with the tuple: none
-            // tells that a connection of one of them is over.
-            if group[0].lane != group[group.len() - 1].lane {
-                for placed in &mut *group {
-                    let life = recordings.life(recordings.conversation(placed.conversation).life);
-                    placed.end_ns = placed.end_ns.min(life.sure_ns);
-                }
-            }
-            for lane in group.chunk_by_mut(|a, b| a.lane == b.lane) {
-                end_where_the_next_begins(recordings, lane);
-                index.push_lane(recordings, lane);
-            }
-            let range = first..position(&index.entries);
-            match group[0].place {
-                Place::Flow(key, is_up) => {
-                    let ends = index.flows.entry(key).or_default();
-                    *(if is_up { &mut ends.up } else { &mut ends.down }) = range;
-                }
-                Place::Wildcard(key) => {
-                    index.wildcards.insert(key, range);
-                }
-            }
+        }
+        flows.finish();
+        let mut index = Self { flows, wildcards: HashMap::new(), entries: vec![] };
+        let placed = index.place_flows(recordings, slots);
+        index.entries.reserve_exact(recordings.conversations.len());
+        for group in placed.chunk_by(|a, b| a.order == b.order) {
+            index.push_group(recordings, group.iter().map(|placed| placed.conversation));
+        }
+        drop(placed);
+        wild.sort_by_cached_key(|&(key, id)| (key, rank(recordings, id)));
+        for group in wild.chunk_by(|a, b| a.0 == b.0) {
+            let first = position(index.entries.len());
+            index.push_group(recordings, group.iter().map(|&(_, id)| id));
+            index.wildcards.insert(group[0].0, first..position(index.entries.len()));
         }
         index
     }
 
-    fn push_lane(&mut self, recordings: &Recordings, group: &[Placed]) {
-        let mut latest_end_ns = i64::MIN;
-        for &Placed { lane, start_ns, conversation, end_ns, .. } in group {
-            latest_end_ns = latest_end_ns.max(end_ns);
-            let local = recordings.conversation(conversation).tuple.src;
-            let is_contested = local.is_loopback()
-                || local.is_unspecified()
-                || recordings.places.is_shared(lane.namespace, local);
+    /// Gives every flow its place; the conversations in the order of their entries.
+    fn place_flows(
+        &mut self,
+        recordings: &Recordings,
+        slots: Vec<Option<(u32, bool)>>,
+    ) -> Vec<Placed> {
+        let mut next = 0;
+        let mut placed = Vec::with_capacity(slots.len());
+        let flows = (0..).map(ConversationId).zip(slots);
+        for (conversation, (slot, is_up)) in flows.filter_map(|(id, slot)| Some((id, slot?))) {
+            let mut found = self.flows.counted(slot);
+            if found.first == NOT_PLACED {
+                found.first = next;
+                self.flows.place(slot, next);
+                next += found.up + found.down;
+            }
+            let order = u64::from(found.first) << 1 | u64::from(!is_up);
+            placed.push(Placed { order, conversation });
+        }
+        placed.par_sort_unstable_by(|a, b| {
+            let ranks = || [a, b].map(|placed| rank(recordings, placed.conversation));
+            a.order.cmp(&b.order).then_with(|| {
+                let [a, b] = ranks();
+                a.cmp(&b)
+            })
+        });
+        placed
+    }
+
+    /// The entries of all conversations at one end of one flow, which come lane by lane.
+    fn push_group(
+        &mut self,
+        recordings: &Recordings,
+        conversations: impl Iterator<Item = ConversationId>,
+    ) {
+        let first = self.entries.len();
+        for id in conversations {
+            let conversation = recordings.conversation(id);
+            let life = recordings.life(conversation.life);
+            let local = conversation.tuple.src;
             self.entries.push(Entry {
-                conversation,
-                start_ns,
-                end_ns,
-                latest_end_ns,
-                lane,
-                is_contested,
+                conversation: id,
+                start_ns: life.start_ns,
+                end_ns: life.end_ns,
+                latest_end_ns: 0,
+                lane: Lane { host: life.host, namespace: life.namespace },
+                is_contested: local.is_loopback()
+                    || local.is_unspecified()
+                    || recordings.places.is_shared(life.namespace, local),
             });
         }
+        let group = &mut self.entries[first..];
+        // In the capture, attempts to connect are those of all namespaces with the tuple: none tells
+        // that a connection of one of them is over.
+        if group[0].lane != group[group.len() - 1].lane {
+            for entry in &mut *group {
+                let life = recordings.conversation(entry.conversation).life;
+                entry.end_ns = entry.end_ns.min(recordings.life(life).sure_ns);
+            }
+        }
+        for lane in group.chunk_by_mut(|a, b| a.lane == b.lane) {
+            end_where_the_next_begins(recordings, lane);
+            let mut latest_end_ns = i64::MIN;
+            for entry in lane {
+                latest_end_ns = latest_end_ns.max(entry.end_ns);
+                entry.latest_end_ns = latest_end_ns;
+            }
+        }
+    }
+
+    /// The hash of a flow, in this index.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, key: &FlowKey) -> u64 {
+        self.flows.hash(key)
+    }
+
+    /// Fetches what [`find`](Self::find) will need, without waiting for it.
+    #[inline]
+    pub fn touch(&self, hash: u64) {
+        self.flows.touch(hash);
+    }
+
+    /// Where the conversations of `key` are, whose hash is `hash`.
+    #[inline]
+    #[must_use]
+    pub fn find(&self, hash: u64, key: &FlowKey) -> Option<Found> {
+        self.flows.find(hash, key)
+    }
+
+    /// Fetches what [`flow`](Self::flow) will need, without waiting for it.
+    #[inline]
+    pub fn touch_entries(&self, found: Found) {
+        if let Some(entry) = usize::try_from(found.first).ok().and_then(|at| self.entries.get(at)) {
+            std::hint::black_box(entry.conversation);
+        }
+    }
+
+    /// The conversations at `found`, which must come from this index.
+    #[inline]
+    #[must_use]
+    pub fn flow(&self, found: Found) -> Flow<'_> {
+        let Found { first, up, down } = found;
+        let up = first..first + up;
+        Flow { number: first, down: self.slice(&(up.end..up.end + down)), up: self.slice(&up) }
+    }
+
+    /// The number of the flow `key`, if any conversation has it; other than those of all other flows,
+    /// and less than [`numbers`](Self::numbers).
+    #[inline]
+    #[must_use]
+    pub fn flow_number(&self, key: &FlowKey) -> Option<u32> {
+        self.find(self.hash(key), key).map(|found| found.first)
+    }
+
+    /// More than the highest number of a flow.
+    #[must_use]
+    pub fn numbers(&self) -> usize {
+        self.entries.len()
     }
 
     /// The conversations whose local end is the sender of `tuple`, then those whose local end is
@@ -146,11 +260,9 @@ impl Index {
     #[inline]
     #[must_use]
     pub fn both_ends(&self, key: &FlowKey, way: Way) -> [&[Entry]; 2] {
-        let Some(Ends { up, down }) = self.flows.get(key) else { return [&[], &[]] };
-        let (up, down) = (self.slice(up), self.slice(down));
-        match way {
-            Way::Up => [up, down],
-            Way::Down => [down, up],
+        match self.find(self.hash(key), key) {
+            Some(found) => self.flow(found).ends(way),
+            None => [&[], &[]],
         }
     }
 
@@ -166,40 +278,39 @@ impl Index {
     /// Whether any conversation has this flow.
     #[must_use]
     pub fn knows(&self, tuple: FiveTuple) -> bool {
-        self.flows.contains_key(&tuple.canonical().0)
+        self.flow_number(&tuple.canonical().0).is_some()
     }
 
+    #[inline]
     fn slice(&self, range: &Range<u32>) -> &[Entry] {
         let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
         self.entries.get(place(range.start)..place(range.end)).unwrap_or(&[])
     }
 }
 
+/// The order of entries at one end of one flow.
+fn rank(recordings: &Recordings, id: ConversationId) -> (Lane, i64, ConversationId) {
+    let life = recordings.life(recordings.conversation(id).life);
+    (Lane { host: life.host, namespace: life.namespace }, life.start_ns, id)
+}
+
 /// A TCP socket has its tuple to itself within its namespace. One whose close was not recorded was
 /// gone by the time the next one had the tuple.
-fn end_where_the_next_begins(recordings: &Recordings, lane: &mut [Placed]) {
+fn end_where_the_next_begins(recordings: &Recordings, lane: &mut [Entry]) {
     let mut next_start: Option<i64> = None;
-    for placed in lane.iter_mut().rev() {
-        let conversation = recordings.conversation(placed.conversation);
-        if conversation.tuple.proto != Proto::TCP || placed.lane.namespace.is_none() {
+    for entry in lane.iter_mut().rev() {
+        let conversation = recordings.conversation(entry.conversation);
+        if conversation.tuple.proto != Proto::TCP || entry.lane.namespace.is_none() {
             return;
         }
         let is_open = recordings.life(conversation.life).closed.is_none();
-        let next = next_start.replace(placed.start_ns);
-        if let Some(next) = next.filter(|&next| is_open && next > placed.start_ns) {
-            placed.end_ns = (next - 1).min(placed.end_ns);
+        let next = next_start.replace(entry.start_ns);
+        if let Some(next) = next.filter(|&next| is_open && next > entry.start_ns) {
+            entry.end_ns = (next - 1).min(entry.end_ns);
         }
     }
 }
 
-fn position(entries: &[Entry]) -> u32 {
-    u32::try_from(entries.len()).unwrap_or(u32::MAX)
-}
-
-fn place(tuple: FiveTuple) -> Place {
-    if tuple.src.is_unspecified() {
-        return Place::Wildcard((tuple.proto, tuple.src.port(), tuple.dst));
-    }
-    let (key, way) = tuple.canonical();
-    Place::Flow(key, way == Way::Up)
+fn position(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
