@@ -1,7 +1,7 @@
 # Everything a user or a developer runs. `make demo` and `make test` need nothing but this file:
 # they install what a fresh Debian or Ubuntu lacks.
 
-.PHONY: help demo test build static kernels lint probes probes-check fixture soak queries-rust bench-record bench-accuracy bench-wireshark bench-events clean
+.PHONY: help demo test build static kernels lint probes probes-check fixture soak queries-rust bench-record bench-accuracy bench-join bench-wireshark bench-events clean
 
 # Beside everything else that is built, in a folder of its own.
 QUERIES_RUST = $(abspath $(or $(CARGO_TARGET_DIR),target)/queries-rust)
@@ -21,6 +21,7 @@ help:
 	@echo 'make bench-accuracy  how many names are right, on traffic made up from seeds (BENCH="FLOWS SEEDS")'
 	@echo 'make bench-wireshark  what the plugin adds to tshark (BENCH="PACKETS ROUNDS")'
 	@echo 'make bench-events  from ten million rows of events to names: seconds and memory (BENCH="ROWS ROUNDS")'
+	@echo 'make bench-join    how fast ebpfjoin is, beside cat, editcap and tcpdump (BENCH="CASE... --rounds N")'
 	@echo 'make fixture       record fixtures/ again (root)'
 
 build:
@@ -83,6 +84,10 @@ bench-wireshark:
 bench-events:
 	@scripts/setup.sh build
 	cargo bench --locked -p joiner --bench events -- $(BENCH)
+
+bench-join:
+	@scripts/setup.sh test
+	cargo bench --locked -p joiner --bench join -- $(BENCH)
 
 clean:
 	cargo clean

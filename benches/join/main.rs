@@ -1,120 +1,119 @@
-//! `join/*`: the whole `ebpfjoin` process beside a plain rewrite of the same file by the usual
-//! tools, in turn, all writing to /dev/null. Prints ratios with their spread: one machine's seconds
-//! say little, and these machines are noisy.
+//! `join/*`: the whole `ebpfjoin` process beside `cat` and plain rewrites of the same file by the
+//! usual tools, in turn, all writing to /dev/null and, for information, to a file; beside the
+//! pipeline of scripts that people use today; and its memory by the size of the capture. Prints
+//! ratios with their spread: one machine's seconds say little, and these machines are noisy. What
+//! must hold on any machine is checked and fails; times never do.
 //!
-//! `cargo bench -p joiner --bench join [-- PACKETS ROUNDS]`
+//! `cargo bench -p joiner --bench join [-- CASE... [--packets N] [--rounds N] [--keep FOLDER]]`
+//! `cargo bench -p joiner --bench join -- --write SHAPE FOLDER [--packets N]`
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
 
+use anyhow::{Context as _, Result, ensure};
+
+mod check;
+mod inputs;
+mod report;
+mod script;
+mod settings;
+mod tool;
 mod traffic;
 
-/// Packets of a capture, unless told otherwise: half a second of work.
-const PACKETS: usize = 1_000_000;
-/// Turns, after one that is not counted.
-const ROUNDS: usize = 7;
+use self::inputs::Inputs;
+use self::report::Spread;
+use self::settings::Settings;
+use self::tool::{TOOLS, Usage};
+use self::traffic::{SHAPES, Truth};
 
-/// A whole command that reads a capture and writes it to /dev/null.
-struct Tool {
-    name: &'static str,
-    command: fn(&Path) -> Command,
-}
+/// Captures whose memory is compared: so many times as long, in as many flows.
+const STRETCHES: [u64; 3] = [1, 4, 16];
+/// The first of them is so much smaller than the shape's own.
+const SMALLER: u64 = 8;
+/// What the memory of the longest may be above that of the shortest, bytes: 64 MiB.
+const SLACK: f64 = 67_108_864.0;
 
-const TOOLS: &[Tool] = &[
-    Tool { name: "ebpfjoin", command: |folder| join(folder, &[]) },
-    Tool { name: "ebpfjoin --threads 1", command: |folder| join(folder, &["--threads", "1"]) },
-    Tool { name: "ebpfjoin --report", command: |folder| join(folder, &["--report", "/dev/null"]) },
-    Tool {
-        name: "editcap",
-        command: |folder| command("editcap", folder, &["capture.pcapng", "/dev/null"]),
-    },
-    Tool {
-        name: "tcpdump -r -w",
-        command: |folder| command("tcpdump", folder, &["-r", "capture.pcapng", "-w", "/dev/null"]),
-    },
-];
-
-fn join(folder: &Path, extra: &[&str]) -> Command {
-    let args = ["capture.pcapng", "events.parquet", "-o", "/dev/null", "--quiet"];
-    let mut command = command(env!("CARGO_BIN_EXE_ebpfjoin"), folder, &args);
-    command.args(extra);
-    command
-}
-
-fn command(program: &str, folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir(folder).args(args).stdout(Stdio::null()).stderr(Stdio::null());
-    command
-}
-
-fn main() {
-    let mut numbers = std::env::args().skip(1).filter_map(|arg| arg.parse().ok());
-    let packets = numbers.next().unwrap_or(PACKETS);
-    let rounds = numbers.next().unwrap_or(ROUNDS);
-    for shape in traffic::SHAPES {
-        let folder = tempfile::tempdir().expect("folder");
-        let bytes = traffic::write(folder.path(), shape, packets);
-        println!("join/{}: {packets} packets, {} MB", shape.name, bytes / 1_000_000);
-        print_growth(folder.path());
-        let times = measure(folder.path(), rounds);
-        print_table(&times, packets);
+fn main() -> ExitCode {
+    match Settings::parse(std::env::args().skip(1)).and_then(|settings| run(&settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("join: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-/// Seconds of every tool in every round, the tools taking turns.
-fn measure(folder: &Path, rounds: usize) -> Vec<Vec<Duration>> {
-    let mut times = vec![vec![]; TOOLS.len()];
+fn run(settings: &Settings) -> Result<()> {
+    if let Some((shape, folder)) = &settings.write {
+        let truth = inputs::write(&settings.size(shape), folder)?;
+        print_title(shape.name, &truth);
+        return Ok(());
+    }
+    let mut per_packet = vec![];
+    for shape in SHAPES.iter().filter(|shape| settings.has(shape.name)) {
+        let shape = settings.size(shape);
+        let inputs = Inputs::of(&shape, shape.name, settings.keep.as_deref())?;
+        print_title(shape.name, &inputs.truth);
+        check::check(&inputs).with_context(|| format!("join/{}", shape.name))?;
+        let usages = measure(&inputs, settings.rounds)?;
+        report::print(&inputs.truth, &usages);
+        let seconds = Spread::of(usages[0].iter().map(|usage| usage.seconds)).median;
+        per_packet.push((shape.name, seconds / shape.packets as f64));
+    }
+    print_flows(&per_packet);
+    if settings.has("script") {
+        let imix = SHAPES[0].with_packets(script::PACKETS);
+        let inputs = Inputs::of(&imix, imix.name, settings.keep.as_deref())?;
+        print_title("script", &inputs.truth);
+        script::run(&imix, &inputs, settings.rounds)?;
+    }
+    if settings.has("memory") {
+        memory(settings)?;
+    }
+    Ok(())
+}
+
+fn print_title(name: &str, truth: &Truth) {
+    let (packets, size) = (truth.packets, truth.bytes / 1_000_000);
+    println!("join/{name}: {packets} packets, {size} MB, {} event rows", truth.rows);
+}
+
+/// What each tool took in every round, the tools taking turns; the first round warms up.
+fn measure(inputs: &Inputs, rounds: usize) -> Result<Vec<Vec<Usage>>> {
+    let mut usages = vec![vec![]; TOOLS.len()];
     for round in 0..=rounds {
-        for (tool, times) in TOOLS.iter().zip(&mut times) {
-            let begin = Instant::now();
-            let status = (tool.command)(folder).status();
-            let took = begin.elapsed();
-            match status {
-                Ok(status) if status.success() => {}
-                other => panic!("{}: {other:?}", tool.name),
-            }
+        for (tool, usages) in TOOLS.iter().zip(&mut usages) {
+            let usage = tool.run(inputs).context(tool.name)?;
             if round > 0 {
-                times.push(took);
+                usages.push(usage);
             }
         }
     }
-    times
+    Ok(usages)
 }
 
-/// Median of each tool, and how many times the first one fits into it, round by round.
-fn print_table(times: &[Vec<Duration>], packets: usize) {
-    println!("  {:<22}{:>10}{:>10}   time / ebpfjoin's (min-max)", "", "seconds", "Mpkt/s");
-    for (tool, own) in TOOLS.iter().zip(times) {
-        let ratios =
-            sorted(own.iter().zip(&times[0]).map(|(a, b)| a.as_secs_f64() / b.as_secs_f64()));
-        let seconds = sorted(own.iter().map(Duration::as_secs_f64));
-        let median = seconds[seconds.len() / 2];
-        println!(
-            "  {:<22}{median:>10.3}{:>10.2}   {:.2} ({:.2}-{:.2})",
-            tool.name,
-            packets as f64 / 1e6 / median,
-            ratios[ratios.len() / 2],
-            ratios[0],
-            ratios[ratios.len() - 1],
-        );
+/// How much longer a packet takes where there are very many flows.
+fn print_flows(per_packet: &[(&str, f64)]) {
+    let of = |name| per_packet.iter().find(|(shape, _)| *shape == name).map(|(_, seconds)| seconds);
+    if let (Some(many), Some(few)) = (of("flows"), of("small")) {
+        println!("join/flows: {:.2} times the time of join/small, a packet", many / few);
     }
 }
 
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-/// What the summary says, which also proves that the packets are named.
-fn print_growth(folder: &Path) {
-    let output = join(folder, &["--json"]).stdout(Stdio::piped()).output().expect("ebpfjoin");
-    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let (packets, named) = (&summary["packets"], &summary["source"]["named"]);
-    let dst = &summary["destination"]["named"];
-    println!(
-        "  named: {named} sources and {dst} destinations of {packets}; {:.1} bytes a packet",
-        summary["growth_per_packet"].as_f64().unwrap_or_default()
-    );
+/// The most memory that captures of several lengths take, of as many flows.
+fn memory(settings: &Settings) -> Result<()> {
+    let imix = settings.size(&SHAPES[0]);
+    let first = imix.with_packets((imix.packets / SMALLER).max(1));
+    let mut peaks = vec![];
+    for times in STRETCHES {
+        let shape = first.stretched(times);
+        let inputs = Inputs::of(&shape, "memory", settings.keep.as_deref())?;
+        print_title("memory", &inputs.truth);
+        let peak = TOOLS[0].run(&inputs)?.peak;
+        println!("  {} flows, at most {:.1} MB resident", inputs.truth.flows, peak / 1e6);
+        peaks.push(peak);
+    }
+    let growth = peaks[peaks.len() - 1] - peaks[0];
+    println!("  {:+.1} MB from the shortest to the longest", growth / 1e6);
+    ensure!(growth <= SLACK, "memory grows with the capture");
+    Ok(())
 }
