@@ -129,6 +129,11 @@ pub(crate) fn write(folder: &Path, shape: &Shape) -> Truth {
         }
     }
     out.flush().expect("flushed");
+    // The recording goes on: a handshake that the capture's end cut is completed.
+    for flow in active.iter().filter(|flow| (1..=2).contains(&flow.step)) {
+        let number = flow.number;
+        traffic.note(&Flow::new(number, shape.named), number, What::Accepted, ns + GAP_NS);
+    }
     let Traffic { mut truth, rows, flows, .. } = traffic;
     truth.packets = shape.packets;
     truth.flows = flows;

@@ -42,19 +42,19 @@ const BASE: Shape = Shape {
 /// Every kind, in the order of measuring.
 pub(crate) const SHAPES: &[Shape] = &[
     BASE,
-    Shape { name: "small", packets: 6_000_000, lengths: SMALL, ..BASE },
+    Shape { name: "small", packets: 4_500_000, lengths: SMALL, ..BASE },
     Shape { name: "snap128", snap: 128, ..BASE },
     Shape {
         name: "flows",
-        packets: 6_000_000,
+        packets: 4_500_000,
         lengths: SMALL,
         flow: 4.0,
         spread: 12,
         burst: 0.0,
         ..BASE
     },
-    Shape { name: "small-50", packets: 6_000_000, lengths: SMALL, named: 50, ..BASE },
-    Shape { name: "small-0", packets: 6_000_000, lengths: SMALL, named: 0, ..BASE },
+    Shape { name: "small-50", packets: 4_500_000, lengths: SMALL, named: 50, ..BASE },
+    Shape { name: "small-0", packets: 4_500_000, lengths: SMALL, named: 0, ..BASE },
 ];
 
 impl Shape {
