@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use crate::traffic::{self, Shape, Truth};
+use crate::corpus::{self, Shape, Truth};
 
 /// Files of a case. A folder that is not to be kept goes away with this value.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub(crate) fn write(shape: &Shape, folder: &Path) -> Result<Truth> {
     if path.exists() {
         std::fs::remove_file(&path)?;
     }
-    let truth = traffic::write(folder, shape);
+    let truth = corpus::write(folder, shape);
     std::fs::write(path, format!("{:#}\n", truth.to_json()))?;
     Ok(truth)
 }

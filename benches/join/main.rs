@@ -12,18 +12,18 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 
 mod check;
+mod corpus;
 mod inputs;
 mod report;
 mod script;
 mod settings;
 mod tool;
-mod traffic;
 
+use self::corpus::{SHAPES, Truth};
 use self::inputs::Inputs;
 use self::report::Spread;
 use self::settings::Settings;
 use self::tool::{TOOLS, Usage};
-use self::traffic::{SHAPES, Truth};
 
 /// Captures whose memory is compared: so many times as long, in as many flows.
 const STRETCHES: [u64; 3] = [1, 4, 16];

@@ -1,7 +1,7 @@
 //! Tables of measurements: medians, with the least and the most of all rounds.
 
+use crate::corpus::Truth;
 use crate::tool::{TOOLS, Usage};
-use crate::traffic::Truth;
 
 /// Median, least and most.
 #[derive(Clone, Copy, Debug)]

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
+use crate::corpus::Shape;
 use crate::inputs::Inputs;
 use crate::report::Spread;
 use crate::tool::{TOOLS, measure};
-use crate::traffic::Shape;
 
 /// Packets, unless told otherwise.
 pub(crate) const PACKETS: u64 = 200_000;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::traffic::{SHAPES, Shape};
+use crate::corpus::{SHAPES, Shape};
 
 /// Rounds, unless told otherwise: enough for a median that one disturbance does not move.
 const ROUNDS: usize = 7;

@@ -1,236 +1,159 @@
-//! Seeded traffic of one host with the rest of the world and with itself: many flows at once, TCP
-//! from SYN to FIN and UDP, of IPv4 and IPv6, and the recording of it. The same seed gives the same
-//! files, byte for byte, and what a join must find in them is counted on the way.
+//! Seeded traffic: a host's processes talk TCP with the rest of the world, 20 packets and more a
+//! flow, and the events say so. The same seed gives the same files.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use serde_json::{Value, json};
+use schema::batch::{BatchBuilder, EventWriter};
+use schema::meta::FileMeta;
+use schema::{Event, Kind};
 
-mod flow;
-mod frame;
-mod process;
-mod random;
-mod recording;
-mod shape;
+/// Captured lengths of the packets, and how many packets a flow has.
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    lengths: &'static [usize],
+    flow: usize,
+}
 
-use self::flow::Flow;
-use self::frame::{ACK, FIN, PSH, Packet, SYN};
-use self::random::{Random, mix};
-use self::recording::{Row, What};
-pub(crate) use self::shape::{SHAPES, Shape};
+pub(crate) const SHAPES: &[Shape] = &[
+    Shape { name: "imix", lengths: &[64, 576, 1500], flow: 20 },
+    Shape { name: "small", lengths: &[60, 66, 90], flow: 20 },
+];
 
-/// Rises with every change of what is written.
-const VERSION: u64 = 1;
-const HOST: &str = "web-1";
-const BOOT_ID: &str = "4f6c1d52-7a0e-4c55-9b1b-2f1f6a3c9e10";
-/// When the capture begins, nanoseconds since 1970.
 const START_NS: u64 = 1_700_000_000_000_000_000;
-/// Between two packets, in the mean.
+/// Between two packets of the capture.
 const GAP_NS: u64 = 1000;
-/// The longest payload.
-const NOISE: usize = 1500;
+/// Flows that go on at the same time: their packets take turns.
+const AT_ONCE: usize = 1000;
+const PROCESSES: usize = 50;
 
-/// What a join has to find.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Truth {
-    pub(crate) packets: u64,
-    /// Sources and destinations with a name.
-    pub(crate) named: [u64; 2],
-    /// Packets that get an annotation: a name, or the first one of its flow and direction.
-    pub(crate) annotated: u64,
-    pub(crate) flows: u64,
-    pub(crate) rows: u64,
-    /// Bytes of the capture.
-    pub(crate) bytes: u64,
-    /// Bytes of the packets as they were on the wire.
-    pub(crate) wire_bytes: u64,
-}
+/// A small generator of numbers (SplitMix64): nothing here needs a better one.
+struct Random(u64);
 
-impl Truth {
-    const KEYS: [&str; 8] =
-        ["packets", "src", "dst", "annotated", "flows", "rows", "bytes", "wire_bytes"];
-
-    fn numbers(&mut self) -> [&mut u64; 8] {
-        let [src, dst] = &mut self.named;
-        let Self { packets, annotated, flows, rows, bytes, wire_bytes, .. } = self;
-        [packets, src, dst, annotated, flows, rows, bytes, wire_bytes]
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
     }
 
-    /// As JSON, with the version of the generator.
-    pub(crate) fn to_json(&self) -> Value {
-        let mut copy = self.clone();
-        let pairs = Self::KEYS.iter().zip(copy.numbers());
-        let mut value: Value = pairs.map(|(key, n)| ((*key).to_owned(), json!(*n))).collect();
-        value["version"] = json!(VERSION);
-        value
-    }
-
-    /// Back from JSON; `None` if another version of the generator wrote it.
-    pub(crate) fn from_json(value: &Value) -> Option<Self> {
-        let mut truth = Self::default();
-        for (key, number) in Self::KEYS.iter().zip(truth.numbers()) {
-            *number = value[*key].as_u64()?;
-        }
-        (value["version"] == VERSION).then_some(truth)
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
     }
 }
 
-/// A flow that goes on.
-#[derive(Clone, Copy)]
-struct Active {
-    number: u64,
-    step: u64,
-    length: u64,
-    /// What client and server send next.
-    seq: [u32; 2],
-    /// Who sent already.
-    has_sent: [bool; 2],
-}
-
-struct Traffic<'a> {
-    shape: &'a Shape,
-    random: Random,
-    flows: u64,
-    rows: Vec<Row>,
-    truth: Truth,
-}
-
-/// Writes `capture.pcapng` and `events.parquet`.
-pub(crate) fn write(folder: &Path, shape: &Shape) -> Truth {
-    let file = File::create(folder.join("capture.pcapng")).expect("capture");
-    let mut out = BufWriter::with_capacity(1 << 20, file);
-    out.write_all(&frame::prelude(HOST, shape.snap)).expect("written");
-    let noise: Vec<u8> = (0..NOISE as u64).map(|n| mix(n) as u8).collect();
-    let mut traffic =
-        Traffic { shape, random: Random::new(7), flows: 0, rows: vec![], truth: Truth::default() };
-    let at_once = (shape.packets / shape.spread).max(1);
-    let mut active: Vec<Active> = (0..at_once).map(|_| traffic.begin()).collect();
-    for flow in &mut active {
-        traffic.skip_into(flow);
-    }
-    let (mut ns, mut left) = (START_NS, shape.packets);
-    let mut block = vec![];
-    while left > 0 {
-        // Some flows are busier than others.
-        let place = (traffic.random.fraction().powi(2) * at_once as f64) as usize;
-        for _ in 0..(1 + traffic.random.geometric(shape.burst)).min(left) {
-            ns += 1 + traffic.random.below(2 * GAP_NS);
-            let flow = &mut active[place];
-            let packet = traffic.step(flow, ns);
-            block.clear();
-            frame::write_block(&mut block, &packet, ns, shape.snap, &noise);
-            out.write_all(&block).expect("written");
-            left -= 1;
-            if flow.step == flow.length {
-                *flow = traffic.begin();
-            }
-        }
+/// Writes `capture.pcapng` and `events.parquet`; bytes of the capture.
+pub(crate) fn write(folder: &Path, shape: &Shape, packets: usize) -> u64 {
+    let path = folder.join("capture.pcapng");
+    let mut out = BufWriter::new(File::create(&path).expect("capture"));
+    out.write_all(&prelude()).expect("prelude");
+    let mut random = Random(7);
+    let flows = packets.div_ceil(shape.flow);
+    for n in 0..packets {
+        // Groups of flows, one after the other; within a group, turn by turn.
+        let group = n / (AT_ONCE * shape.flow);
+        let flow = (group * AT_ONCE + n % AT_ONCE).min(flows - 1);
+        let turn = n % (AT_ONCE * shape.flow) / AT_ONCE;
+        let length = shape.lengths[random.below(shape.lengths.len())];
+        let time = START_NS + n as u64 * GAP_NS;
+        out.write_all(&packet(flow, turn, length, time)).expect("packet");
     }
     out.flush().expect("flushed");
-    // The recording goes on: a handshake that the capture's end cut is completed.
-    for flow in active.iter().filter(|flow| (1..=2).contains(&flow.step)) {
-        let number = flow.number;
-        traffic.note(&Flow::new(number, shape.named), number, What::Accepted, ns + GAP_NS);
-    }
-    let Traffic { mut truth, rows, flows, .. } = traffic;
-    truth.packets = shape.packets;
-    truth.flows = flows;
-    truth.bytes = out.get_ref().metadata().expect("capture").len();
-    let path = folder.join("events.parquet");
-    truth.rows = recording::write(&path, rows, shape.named, START_NS, ns);
-    truth
+    write_events(&folder.join("events.parquet"), flows, packets);
+    std::fs::metadata(path).expect("capture").len()
 }
 
-impl Traffic<'_> {
-    fn begin(&mut self) -> Active {
-        let number = self.flows;
-        self.flows += 1;
-        assert!(number < flow::MOST, "at most {} flows; ask for fewer packets", flow::MOST);
-        let is_tcp = Flow::new(number, self.shape.named).is_tcp;
-        // A few are long, most are short.
-        let least = if is_tcp { 4 } else { 1 };
-        let mean = (self.shape.flow - f64::from(least)).max(0.5);
-        let mean = if self.random.below(10) == 0 { 5.0 * mean } else { mean * 5.0 / 9.0 };
-        let length = u64::from(least as u32) + self.random.geometric(mean);
-        let seq = [self.random.next() as u32, self.random.next() as u32];
-        Active { number, step: 0, length, seq, has_sent: [false; 2] }
-    }
+fn prelude() -> Vec<u8> {
+    let words: [u32; 7] = [0x0a0d_0d0a, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28];
+    let interface: [u32; 8] = [1, 32, 1, 0, 0x0001_0009, 9, 0, 32];
+    words.into_iter().chain(interface).flat_map(u32::to_le_bytes).collect()
+}
 
-    /// Brings a flow to where it is when the capture begins: the recorder finds the socket.
-    fn skip_into(&mut self, active: &mut Active) {
-        active.step = self.random.below(active.length);
-        if active.step > 0 {
-            let flow = Flow::new(active.number, self.shape.named);
-            self.note(&flow, active.number, What::Found, START_NS);
-        }
-    }
+/// Far address and local port of a flow.
+fn ends(flow: usize) -> ([u8; 4], u16) {
+    let [.., b, c, d] = (flow as u32).to_be_bytes();
+    ([93, b, c, d], 20_000 + (flow % 40_000) as u16)
+}
 
-    /// The next packet of a flow, and the events around it.
-    fn step(&mut self, active: &mut Active, ns: u64) -> Packet {
-        let flow = Flow::new(active.number, self.shape.named);
-        let Active { number, step, length, .. } = *active;
-        let is_last = step + 1 == length;
-        let mut size =
-            self.shape.lengths[self.random.below(self.shape.lengths.len() as u64) as usize];
-        let mut sender = usize::from(self.random.below(5) < 3);
-        let mut flags = ACK | PSH;
-        match step {
-            // The client begins; a server that answers nothing is one of UDP.
-            0 => (sender, flags) = (0, SYN),
-            1 if flow.is_tcp => (sender, flags) = (1, SYN | ACK),
-            2 if flow.is_tcp && length > 5 => (sender, flags) = (0, ACK),
-            _ if is_last => (sender, flags) = (1, FIN | ACK),
-            _ if step + 2 == length && length > 5 => (sender, flags) = (0, FIN | ACK),
-            _ => {}
-        }
-        if flow.is_tcp && flags != ACK | PSH {
-            size = 0;
-        } else if !flow.is_tcp && is_last && step > 0 {
-            sender = 1;
-        }
-        if step == 0 {
-            self.note(&flow, number, What::Begin, ns);
-        } else if step == 1 && flow.is_tcp {
-            self.note(&flow, number, What::Established, ns);
-        } else if step == 2 && flow.is_tcp {
-            self.note(&flow, number, What::Accepted, ns);
-        }
-        if is_last {
-            self.note(&flow, number, What::End, ns);
-        }
-        let headers =
-            if flow.ends[0].is_ipv6() { 54 } else { 34 } + if flow.is_tcp { 20 } else { 8 };
-        let packet = Packet {
-            src: flow.ends[sender],
-            dst: flow.ends[1 - sender],
-            tcp: flow.is_tcp.then_some((flags, active.seq[sender], active.seq[1 - sender])),
-            length: size.max(headers),
+fn packet(flow: usize, turn: usize, length: usize, ns: u64) -> Vec<u8> {
+    let (far, port) = ends(flow);
+    let near = ([10, 0, 0, 1], port);
+    let far = (far, 443);
+    let (src, dst) = if turn.is_multiple_of(2) { (near, far) } else { (far, near) };
+    let flags = if turn == 0 { 2 } else { 16 };
+    let mut data = vec![0; 12];
+    data.extend([8, 0, 0x45, 0]);
+    data.extend(((length - 14) as u16).to_be_bytes());
+    data.extend([0, 0, 0x40, 0, 64, 6, 0, 0]);
+    data.extend(src.0);
+    data.extend(dst.0);
+    data.extend(src.1.to_be_bytes());
+    data.extend(dst.1.to_be_bytes());
+    data.extend((turn as u32).to_be_bytes());
+    data.extend([0, 0, 0, 0, 0x50, flags]);
+    data.resize(length, 0xaa);
+    let padded = length.next_multiple_of(4);
+    let total = (32 + padded) as u32;
+    let (high, low) = ((ns >> 32) as u32, ns as u32);
+    let header = [6, total, 0, high, low, length as u32, length as u32];
+    let mut block: Vec<u8> = header.into_iter().flat_map(u32::to_le_bytes).collect();
+    block.extend(data);
+    block.resize(28 + padded, 0);
+    block.extend(total.to_le_bytes());
+    block
+}
+
+fn write_events(path: &Path, flows: usize, packets: usize) {
+    let file = File::create(path).expect("events");
+    let mut writer = EventWriter::new(file).expect("writer");
+    let mut builder = BatchBuilder::default();
+    let last = START_NS + packets as u64 * GAP_NS;
+    for flow in 0..flows {
+        let (far, port) = ends(flow);
+        let far = std::net::Ipv4Addr::from(far).to_string();
+        let process = flow % PROCESSES;
+        let (comm, exe) = [
+            ("nginx", "/usr/sbin/nginx"),
+            ("postgres", "/usr/lib/postgresql/15/bin/postgres"),
+            ("curl", "/usr/bin/curl"),
+        ][process % 3];
+        let event = Event {
+            host: "bench",
+            source: "probe",
+            proto: Some("tcp"),
+            direction: Some("out"),
+            local_addr: Some("10.0.0.1"),
+            local_port: Some(port),
+            remote_addr: Some(&far),
+            remote_port: Some(443),
+            socket_cookie: Some(flow as u64 + 1),
+            pid: Some(1000 + process as u32),
+            tid: Some(1000 + process as u32),
+            uid: Some(1000),
+            gid: Some(1000),
+            user: Some("ana"),
+            comm: Some(comm),
+            exe: Some(exe),
+            cmdline: Some(exe),
+            start_ts: Some(1),
+            ppid: Some(1),
+            parent_comm: Some("systemd"),
+            parent_exe: Some("/usr/lib/systemd/systemd"),
+            ..Event::default()
         };
-        let moved = packet.payload() as u32 + u32::from(flags & (SYN | FIN) != 0);
-        active.seq[sender] = active.seq[sender].wrapping_add(moved);
-        self.count(&flow, sender, &packet, !active.has_sent[sender]);
-        active.has_sent[sender] = true;
-        active.step += 1;
-        packet
-    }
-
-    fn count(&mut self, flow: &Flow, sender: usize, packet: &Packet, is_first: bool) {
-        let near = flow.is_near();
-        let names = [near[sender], near[1 - sender]].map(|is_near| is_near && flow.is_named);
-        for (count, has_name) in self.truth.named.iter_mut().zip(names) {
-            *count += u64::from(has_name);
+        let opened = START_NS + (flow / AT_ONCE * AT_ONCE * 20) as u64 * GAP_NS;
+        let rows = [(Kind::TcpConnect, opened), (Kind::TcpClose, last)];
+        for (row, (kind, ts)) in (1..).zip(rows) {
+            let seq = flow as u64 * 2 + row;
+            builder.append(&Event { ts: ts as i64, kind: kind.as_str(), seq, ..event });
         }
-        self.truth.annotated += u64::from(names != [false; 2] || is_first);
-        self.truth.wire_bytes += u64::from(packet.length);
-    }
-
-    fn note(&mut self, flow: &Flow, number: u64, what: What, ns: u64) {
-        for (end, is_near) in flow.is_near().into_iter().enumerate() {
-            if is_near && let Some(row) = Row::new(flow, number, what, end, ns) {
-                self.rows.push(row);
-            }
+        if builder.len() >= 8192 {
+            writer.write(&builder.finish()).expect("rows");
         }
     }
+    writer.write(&builder.finish()).expect("rows");
+    writer.finish(&FileMeta { host: "bench".into(), ..FileMeta::default() }).expect("footer");
 }
