@@ -14,20 +14,7 @@ use crate::show::{Filter, ShowConfig};
 use crate::source::Compression;
 use crate::wireshark::{Action, WiresharkConfig};
 
-const EXAMPLES: &str = "\
-Examples:
-  ebpfjoin trace.pcapng ev.parquet -o enriched.pcapng
-  ebpfjoin trace.pcap host1.parquet host2.parquet -o enriched.pcapng --json
-  ebpfjoin trace.pcapng ev.parquet -o enriched.pcapng --report report.html
-  ssh web-1 tcpdump -w - -c 1000 | ebpfjoin - ev.parquet -o - | wireshark -k -i -
-  ebpfjoin show enriched.pcapng
-  ebpfjoin explain trace.pcapng ev.parquet --frame 17
-  ebpfjoin wireshark --install
-
-Exit codes:
-  0  the whole capture was enriched
-  1  an error; or the capture is cut, and what was whole of it was enriched
-  2  wrong usage";
+mod examples;
 
 /// Most worker threads: each keeps some 10 MB of the capture in flight, and more of them than that
 /// wait for the one that reads.
@@ -35,7 +22,7 @@ const MAX_THREADS: u16 = 256;
 
 /// Names, for every packet of a capture, the process that sent it and the one that received it.
 #[derive(Debug, Parser)]
-#[command(name = "ebpfjoin", version, after_help = EXAMPLES)]
+#[command(name = "ebpfjoin", version, after_help = examples::JOIN)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Cli {
     /// What else to do.
@@ -160,6 +147,7 @@ pub struct SourceArgs {
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
+#[command(after_help = examples::EXPLAIN)]
 pub struct ExplainArgs {
     #[command(flatten)]
     sources: SourceArgs,
@@ -170,6 +158,7 @@ pub struct ExplainArgs {
 
 /// Arguments of `show`.
 #[derive(Debug, Args)]
+#[command(after_help = examples::SHOW)]
 pub struct ShowArgs {
     /// An enriched capture; - is standard input
     capture: PathBuf,
@@ -185,6 +174,7 @@ pub struct ShowArgs {
 
 /// Arguments of `wireshark`.
 #[derive(Debug, Args)]
+#[command(after_help = examples::WIRESHARK)]
 pub struct WiresharkArgs {
     #[command(flatten)]
     action: ActionArgs,

@@ -23,10 +23,15 @@ Examples:
   ebpfrec recover ev.parquet                         after a crash: what was recorded until then
 
 Without root, these capabilities are enough (what is missing without each: docs/recording.md):
-  setcap cap_bpf,cap_perfmon,cap_net_admin,cap_net_raw,cap_net_broadcast,cap_sys_admin,\
-cap_sys_ptrace,cap_sys_nice,cap_dac_read_search+ep ebpfrec
+  setcap 'cap_bpf,cap_perfmon,cap_net_admin,cap_net_raw,cap_net_broadcast+ep
+    cap_sys_admin,cap_sys_ptrace,cap_sys_nice,cap_dac_read_search+ep' ebpfrec
 
-Afterwards, on any machine: ebpfjoin t.pcapng ev.parquet -o enriched.pcapng";
+Afterwards, on any machine: ebpfjoin t.pcapng ev.parquet -o enriched.pcapng
+
+Exit codes:
+  0  what was asked for was done; losses, if any, are in the summary
+  1  an error; or `check` found that a hook is missing that no recording can do without
+  2  wrong usage";
 
 /// Records which process opened, used and closed which socket, and packets.
 ///

@@ -12,7 +12,7 @@ use super::{joined, run};
 use crate::tools::failure;
 
 /// What `-G folders` says, by version; @ stands for a home.
-const LAYOUTS: [(&str, &str); 3] = [
+const LAYOUTS: [(&str, &str); 4] = [
     (
         "TShark (Wireshark) 4.0.17 (Git v4.0.17 packaged as 4.0.17-0+deb12u3).",
         "Personal configuration:\t@/.config/wireshark\n\
@@ -28,6 +28,16 @@ const LAYOUTS: [(&str, &str); 3] = [
          Global Plugins:      \t@/usr/lib/wireshark/plugins/4.4\n\
          Personal Lua Plugins:\t@/.local/lib/wireshark/plugins\n\
          Global Lua Plugins:  \t@/usr/lib/wireshark/plugins\n",
+    ),
+    (
+        "TShark (Wireshark) 4.6.9.",
+        "Temp:                \t/tmp\n\
+         Personal configuration:\t@/.config/wireshark\n\
+         Personal Plugins:    \t@/.local/lib/wireshark/plugins/4.6\n\
+         Global Plugins:      \t@/usr/lib/wireshark/plugins/4.6\n\
+         Personal Lua Plugins:\t@/.local/lib/wireshark/plugins\n\
+         Global Lua Plugins:  \t@/usr/lib/wireshark/plugins\n\
+         Personal Extcap path:\t@/.local/lib/wireshark/extcap\n",
     ),
     (
         "TShark 3.2.3 (Git v3.2.3 packaged as 3.2.3-1).",
