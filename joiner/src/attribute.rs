@@ -29,6 +29,7 @@ mod reason;
 mod role;
 mod seen;
 mod settle;
+mod settled;
 mod trace;
 mod translate;
 mod verdict;
@@ -40,6 +41,7 @@ use self::proxy::Proxies;
 use self::publish::Publications;
 use self::role::Role;
 pub use self::seen::Seen;
+pub use self::settled::{Span, is_plain};
 pub use self::trace::{Step, Trace};
 use self::translate::Translations;
 pub use self::verdict::{Holder, SideVerdict, Verdict, Via};
@@ -149,6 +151,18 @@ impl Matcher {
     #[must_use]
     pub fn recordings(&self) -> &Recordings {
         &self.recordings
+    }
+
+    /// The number of a flow that a socket has; below [`flow_numbers`](Self::flow_numbers).
+    #[must_use]
+    pub fn flow_number(&self, key: &FlowKey) -> Option<u32> {
+        self.index.flow_number(key)
+    }
+
+    /// The bound of [`flow_number`](Self::flow_number).
+    #[must_use]
+    pub fn flow_numbers(&self) -> usize {
+        self.index.flow_numbers()
     }
 
     /// Decides about a packet.

@@ -12,6 +12,7 @@ mod bytes;
 mod icmp;
 mod ip;
 mod link;
+pub mod plain;
 mod transport;
 mod tunnel;
 

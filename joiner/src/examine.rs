@@ -1,26 +1,39 @@
 //! First stage of a chunk: every packet is decoded and decided about. Chunks are independent of
 //! each other here, and worked on in parallel.
+//!
+//! ```text
+//! decode a batch ─► touch the memo ─► known: done; others: decide, and keep in mind for how long it holds
+//! ```
 
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::FixedState;
 use schema::annotation::Reason;
-use schema::{FiveTuple, Proto};
+use schema::annotation::option::ByteOrder;
+use schema::flow::Way;
+use schema::{FiveTuple, FlowKey, Proto};
 
 use crate::attribute::{Matcher, Seen, Verdict};
-use crate::chunk::{Captured, Chunk, Item};
+use crate::chunk::{Captured, Chunk, Item, Items};
 use crate::clock::CaptureClock;
+use crate::config::Style;
+use crate::decode::plain::{PlainTuple, plain};
 use crate::decode::{Origin, Packet, Tcp, Undecoded, decode, decode_within, interface_index};
 use crate::fragment::Fragments;
-use crate::report::collect::{Collected, Collector};
-use crate::summary::Counts;
+use crate::label::{LabelId, Labels};
+use crate::memo::{Known, Memo, Place};
+use crate::render::Renderer;
+
+/// Packets that are looked up at the same time: as many as a processor waits for at once, and some
+/// more.
+const BATCH: usize = 32;
 
 /// What was decided about one packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Examined {
     /// Both ends.
     pub verdict: Verdict,
-    /// Names the flow and direction; `None` for a packet without a tuple.
+    /// Number of the flow and direction; `None` for a packet without a tuple.
     pub flow: Option<u64>,
     /// From who sent it to who received it.
     pub tuple: Option<FiveTuple>,
@@ -28,17 +41,94 @@ pub struct Examined {
     pub time_ns: i64,
 }
 
-/// The decisions about a chunk's packets: one for every item that is a packet, in order.
+/// What the later stages have to know of every packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Number of the flow and direction; [`Mark::NO_FLOW`] for a packet without a tuple.
+    pub(crate) flow: u64,
+    /// [`Verdict::gist`].
+    pub(crate) said: u64,
+    /// What is written on it if it isn't the first of its flow and direction.
+    pub(crate) label: LabelId,
+    /// Where it begins in the chunk, bytes.
+    pub(crate) at: u32,
+    /// Its length there, bytes.
+    pub(crate) length: u32,
+    /// Whether it is a block without options, to which some may simply be appended.
+    pub(crate) is_bare: bool,
+}
+
+impl Mark {
+    /// In place of a number of a flow.
+    pub(crate) const NO_FLOW: u64 = u64::MAX;
+    /// Set in the numbers of flows that no socket has: then the others are a fingerprint. Two flows
+    /// with one (one chance in 2^62 per pair) only make the full form stand once more or once less.
+    pub(crate) const STRANGER: u64 = 1 << 63;
+
+    /// The packet `item` at byte `at` of a chunk, about which nothing was decided yet.
+    #[inline]
+    fn new(item: &Item<'_>, at: usize) -> Self {
+        let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let is_bare = matches!(item, Item::Block(packet, _) if packet.options().is_empty());
+        let (at, length) = (size(at), size(item.bytes().len()));
+        Self { flow: Self::NO_FLOW, said: 0, label: 0, at, length, is_bare }
+    }
+
+    fn decide(&mut self, examined: &Examined, labels: &mut Labels<'_>, order: ByteOrder) {
+        self.flow = examined.flow.unwrap_or(Self::NO_FLOW);
+        self.said = examined.verdict.gist();
+        self.label = labels.of(&examined.verdict, order);
+    }
+
+    /// What is to be known of a packet of which `examined` is.
+    #[cfg(test)]
+    pub(crate) fn of(examined: &Examined, labels: &mut Labels<'_>) -> Self {
+        let mut mark = Self::new(&Item::Malformed(&[]), 0);
+        mark.decide(examined, labels, ByteOrder::Little);
+        mark
+    }
+}
+
+/// The decisions about a chunk's packets.
+#[derive(Debug, Default)]
+pub(crate) struct Decisions {
+    /// One for every item that is a packet, in order.
+    pub(crate) marks: Vec<Mark>,
+    /// Those that were not known from others, with their positions, in order.
+    pub(crate) own: Vec<(u32, Examined)>,
+}
+
+/// What one worker keeps in mind.
 #[derive(Debug)]
-pub struct Examination {
-    /// The chunk.
-    pub chunk: Chunk,
-    /// One per packet.
-    pub packets: Vec<Examined>,
-    /// What they add up to.
-    pub counts: Counts,
-    /// The same in the detail of a report, if there is to be one.
-    pub collected: Option<Collected>,
+pub(crate) struct Memory<'a> {
+    memo: Memo,
+    pub(crate) labels: Labels<'a>,
+    waiting: Vec<Waiting>,
+}
+
+impl<'a> Memory<'a> {
+    /// Nothing yet; at most `places` flows at a time.
+    pub(crate) fn new(matcher: &'a Matcher, style: Style, places: usize) -> Self {
+        let labels = Labels::new(Renderer::new(matcher.recordings()), style);
+        Self { memo: Memo::new(places), labels, waiting: Vec::with_capacity(BATCH) }
+    }
+
+    /// Makes room, where all that it remembers becomes too much.
+    pub(crate) fn tidy(&mut self) {
+        if self.labels.are_enough() {
+            self.labels.clear();
+            self.memo.clear();
+        }
+    }
+}
+
+/// A packet that was decoded and is to be decided about.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    /// Position among the chunk's packets.
+    position: u32,
+    /// Its tuple and time, if what was decided of others may hold for it.
+    plain: Option<(PlainTuple, Place, i64)>,
 }
 
 /// All that is needed to decide.
@@ -53,23 +143,124 @@ pub struct Examiner {
 }
 
 impl Examiner {
-    /// Decides about every packet of `chunk`; `report` collects what they add up to.
-    #[must_use]
-    pub fn examine(&self, chunk: Chunk, report: Option<&Collector>) -> Examination {
-        let mut packets = Vec::new();
-        let mut counts = Counts::default();
-        for (item, position) in chunk.items_at() {
-            let examined = match (item.captured(), item) {
-                (Some(captured), _) => self.decide(captured, chunk.boot_id(), position),
-                (None, Item::Simple(_)) => unnamed(Reason::NoTime, 0),
-                (None, Item::Other(_)) => continue,
-                (None, _) => unnamed(Reason::Malformed, 0),
-            };
-            counts.add(&examined.verdict);
-            packets.push(examined);
+    /// Decides about every packet of `chunk`, each by itself.
+    pub(crate) fn each(&self, chunk: &Chunk<'_>) -> Vec<Examined> {
+        let packets = chunk.items_at().filter(|(item, _)| item.is_packet());
+        packets.map(|(item, position)| self.one(&item, chunk.boot_id(), position)).collect()
+    }
+
+    /// Marks what was decided about each of `packets`, which are all of `chunk`.
+    pub(crate) fn mark_each(
+        &self,
+        chunk: &Chunk<'_>,
+        packets: &[Examined],
+        memory: &mut Memory<'_>,
+        decisions: &mut Decisions,
+    ) {
+        let items = chunk.places().filter(|(item, _)| item.is_packet());
+        for ((position, examined), (item, at)) in (0..).zip(packets).zip(items) {
+            let mut mark = Mark::new(&item, at);
+            mark.decide(examined, &mut memory.labels, chunk.order());
+            memory.labels.count(mark.label);
+            decisions.marks.push(mark);
+            decisions.own.push((position, *examined));
         }
-        let collected = report.map(|collector| collector.collect(&chunk, &packets));
-        Examination { chunk, packets, counts, collected }
+    }
+
+    /// Decides about every packet of `chunk`.
+    pub(crate) fn examine(
+        &self,
+        chunk: &Chunk<'_>,
+        memory: &mut Memory<'_>,
+        decisions: &mut Decisions,
+    ) {
+        let mut items = chunk.places();
+        while self.gather(&mut items, chunk.offset(), memory, &mut decisions.marks) {
+            for waiting in &memory.waiting {
+                if let Some((_, place, _)) = waiting.plain {
+                    memory.memo.touch(place);
+                }
+            }
+            memory.waiting.retain(|waiting| {
+                let known = waiting
+                    .plain
+                    .and_then(|(tuple, place, time_ns)| memory.memo.find(place, &tuple, time_ns));
+                if let Some(Known { flow, said, label }) = known {
+                    memory.labels.count(label);
+                    let mark = &mut decisions.marks[waiting.position as usize];
+                    (mark.flow, mark.said, mark.label) = (flow, said, label);
+                }
+                known.is_none()
+            });
+            self.decide_waiting(chunk, memory, decisions);
+        }
+    }
+
+    /// Decodes the next packets of a chunk that begins at byte `offset` of the file; `false` at its
+    /// end.
+    #[inline]
+    fn gather(
+        &self,
+        items: &mut Items<'_>,
+        offset: u64,
+        memory: &mut Memory<'_>,
+        marks: &mut Vec<Mark>,
+    ) -> bool {
+        memory.waiting.clear();
+        while memory.waiting.len() < BATCH {
+            let Some((item, at)) = items.next() else { break };
+            if !item.is_packet() {
+                continue;
+            }
+            let plain = item.captured().and_then(|captured| {
+                let tuple = plain(captured.link, captured.data)?;
+                if self.clock.is_doubtful(captured.time_ns) {
+                    return None;
+                }
+                let time_ns = self.clock.steady(captured.time_ns, offset + at as u64);
+                Some((tuple, Place(tuple.hash()), time_ns))
+            });
+            let position = u32::try_from(marks.len()).unwrap_or(u32::MAX);
+            marks.push(Mark::new(&item, at));
+            memory.waiting.push(Waiting { position, plain });
+        }
+        !memory.waiting.is_empty()
+    }
+
+    /// Decides about the packets that wait, and keeps in mind what holds for more.
+    fn decide_waiting(
+        &self,
+        chunk: &Chunk<'_>,
+        memory: &mut Memory<'_>,
+        decisions: &mut Decisions,
+    ) {
+        let order = chunk.order();
+        for &Waiting { position, plain } in &memory.waiting {
+            let mark = &mut decisions.marks[position as usize];
+            let Some(item) = chunk.item(mark.at as usize) else { continue };
+            let examined = self.one(&item, chunk.boot_id(), chunk.offset() + u64::from(mark.at));
+            mark.decide(&examined, &mut memory.labels, order);
+            memory.labels.count(mark.label);
+            if let Some((tuple, place, time_ns)) = plain {
+                let way = tuple.tuple().canonical();
+                if let Some(span) =
+                    self.matcher.settled((&way.0, way.1), time_ns, &examined.verdict)
+                {
+                    let Mark { flow, said, label, .. } = *mark;
+                    memory.memo.keep(place, &tuple, &span, Known { flow, said, label });
+                }
+            }
+            decisions.own.push((position, examined));
+        }
+    }
+
+    /// Decides about one packet, which stands at byte `position` of the file.
+    pub(crate) fn one(&self, item: &Item<'_>, boot_id: Option<&str>, position: u64) -> Examined {
+        match (item.captured(), item) {
+            (Some(captured), _) => self.decide(captured, boot_id, position),
+            (None, Item::Simple(_)) => unnamed(Reason::NoTime, 0),
+            (None, _) => unnamed(Reason::Malformed, 0),
+        }
     }
 
     fn decide(&self, captured: Captured<'_>, boot_id: Option<&str>, position: u64) -> Examined {
@@ -97,8 +288,12 @@ impl Examiner {
             Proto::TCP | Proto::UDP => self.matcher.attribute(packet, seen),
             _ => Verdict::none(Reason::NoTransport),
         };
-        let flow = Some(fingerprint(tuple));
-        Examined { verdict, flow, tuple: Some(tuple), time_ns: seen.time_ns }
+        let (key, way) = tuple.canonical();
+        let flow = match self.matcher.flow_number(&key) {
+            Some(number) => u64::from(number) << 1 | u64::from(way == Way::Down),
+            None => fingerprint(&key, way) & !1 | Mark::STRANGER,
+        };
+        Examined { verdict, flow: Some(flow), tuple: Some(tuple), time_ns: seen.time_ns }
     }
 
     /// What the packet is, and when and where it was seen.
@@ -135,9 +330,13 @@ fn unnamed(reason: Reason, time_ns: i64) -> Examined {
     Examined { verdict: Verdict::none(reason), flow: None, tuple: None, time_ns }
 }
 
-/// A number for a flow and direction. Two flows with one number (one chance in 2^64 per pair) only
-/// make the full form stand once more or once less.
-fn fingerprint(tuple: FiveTuple) -> u64 {
+/// A number for a flow and direction.
+#[inline]
+fn fingerprint(key: &FlowKey, way: Way) -> u64 {
     // One seed for ever: the output must not depend on the run.
-    FixedState::with_seed(0).hash_one(tuple)
+    let hash = FixedState::with_seed(0).hash_one(key);
+    match way {
+        Way::Up => hash,
+        Way::Down => hash.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15,
+    }
 }

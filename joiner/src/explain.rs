@@ -5,16 +5,16 @@ use std::io::{self, Write};
 use schema::annotation::escape;
 
 use crate::attribute::{Holder, Seen, SideVerdict, Step, Via};
-use crate::chunk::{Captured, Scanner};
+use crate::chunk::{Captured, Piece};
 use crate::config::Explain;
 use crate::decode::{Packet, Undecoded};
 use crate::events::{EventFiles, HostId, IdentityId, NamespaceId, Recordings};
 use crate::examine::{Examiner, around};
 use crate::index::Lane;
-use crate::input::Pool;
 use crate::jobs::expand_events;
 use crate::pipeline::Pipeline;
 use crate::run::RunError;
+use crate::scan::Scanner;
 
 /// Prints how packet [`Explain::frame`] is decided.
 ///
@@ -24,24 +24,25 @@ use crate::run::RunError;
 pub fn explain(config: &Explain, out: &mut impl Write) -> Result<(), RunError> {
     let sources = &config.sources;
     let events = EventFiles::find(&expand_events(&sources.events)?)?;
-    let pipeline = Pipeline::new(config.threads).map_err(RunError::Pipeline)?;
+    let pipeline = Pipeline::new(config.threads);
     let capture = sources.open(None)?;
     let prepared = sources.prepare(&capture, &events, &pipeline, |_| {})?;
-    let pool = Pool::default();
-    let mut scanner = Scanner::new(sources.reader(&capture)?, pool.clone())
-        .map_err(|e| sources.capture_error(e))?;
+    let reader = sources.reader(&capture)?;
+    let mut scanner = Scanner::new(reader).map_err(|error| sources.capture_error(error))?;
+    let mut piece = Piece::default();
     let mut packets = 0;
-    while let Some(chunk) = scanner.next_chunk().map_err(|e| sources.capture_error(e.into()))? {
-        for (item, position) in chunk.items_at() {
-            packets += u64::from(item.is_packet());
-            if item.is_packet() && packets == config.frame {
-                let story = Story { examiner: &prepared.examiner, out };
-                let captured = item.captured();
-                let told = story.tell(captured, chunk.boot_id(), position, config.frame);
-                return told.map_err(RunError::Print);
+    while scanner.next_piece(&mut piece).map_err(|e| sources.capture_error(e.into()))? {
+        for chunk in piece.chunks() {
+            for (item, position) in chunk.items_at() {
+                packets += u64::from(item.is_packet());
+                if item.is_packet() && packets == config.frame {
+                    let story = Story { examiner: &prepared.examiner, out };
+                    let captured = item.captured();
+                    let told = story.tell(captured, chunk.boot_id(), position, config.frame);
+                    return told.map_err(RunError::Print);
+                }
             }
         }
-        chunk.give_back(&pool);
     }
     Err(RunError::NoFrame { path: sources.capture.clone(), packets })
 }

@@ -1,16 +1,16 @@
 //! Reading a file in large pieces. Reads land on a page boundary, and what the last piece left over
 //! is put just before it: `read(2)` into an unaligned buffer was measured five times slower.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
 
 /// Alignment that the kernel's copy likes best: a page.
 const PAGE: usize = 4096;
 
-/// Bytes read into one buffer: enough packets for a worker to be worth waking, few enough for the
-/// second-level cache.
-const BODY: usize = 1 << 20;
+/// Bytes of a file that are worked on at a time: enough packets for a turn to be worth taking, few
+/// enough for them and what becomes of them to stay in the second-level cache.
+pub const PIECE: usize = 384 << 10;
 
 /// Bytes of one `read`: larger ones were not faster.
 const READ: usize = 256 << 10;
@@ -19,11 +19,20 @@ const READ: usize = 256 << 10;
 /// splits segments fit.
 const HEAD: usize = 128 << 10;
 
-/// A piece of a file, without the rest of the last record.
-#[derive(Debug)]
+/// A piece of a file. Used again for the next one: fresh memory costs as much as the read itself.
+#[derive(Debug, Default)]
 pub struct Buffer {
     bytes: Vec<u8>,
     filled: Range<usize>,
+}
+
+/// How a piece that was read from a stream ends.
+#[derive(Debug, Default)]
+pub struct Ending {
+    /// Whether nothing follows.
+    pub ended: bool,
+    /// What is wrong with the compressed data, if they end that way: what came before counts.
+    pub damage: Option<String>,
 }
 
 impl Buffer {
@@ -33,119 +42,171 @@ impl Buffer {
         &self.bytes[self.filled.clone()]
     }
 
-    /// Places `carry` before a page boundary and reads after it. Also tells whether the file
-    /// ended, and what is wrong with its compressed data, if they end that way: what came before
-    /// counts.
-    fn fill(mut bytes: Vec<u8>, carry: &[u8], input: &mut impl Read) -> io::Result<Filled> {
+    /// Empties it; what is read next lands on a page boundary, `carry` before it.
+    fn begin(&mut self, carry: &[u8], body: usize) {
         let head = carry.len().max(HEAD).next_multiple_of(PAGE);
-        if bytes.len() < head + PAGE + BODY {
-            bytes = vec![0; head + PAGE + BODY];
+        if self.bytes.len() < head + PAGE + body {
+            self.bytes = vec![0; head + PAGE + body];
         }
-        let boundary = bytes.as_ptr().align_offset(PAGE).min(PAGE) + head;
+        let boundary = self.bytes.as_ptr().align_offset(PAGE).min(PAGE) + head;
         let start = boundary - carry.len();
-        bytes[start..boundary].copy_from_slice(carry);
-        let mut end = boundary;
-        let (mut ended, mut damage) = (false, None);
-        while end < boundary + BODY {
-            let room = (boundary + BODY - end).min(READ);
-            match input.read(&mut bytes[end..end + room]) {
-                Ok(0) => {
-                    ended = true;
-                    break;
-                }
-                Ok(length) => end += length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    (ended, damage) = (true, Some(error.to_string()));
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Filled { buffer: Self { bytes, filled: start..end }, ended, damage })
-    }
-}
-
-/// A piece, and whether it was the last.
-struct Filled {
-    buffer: Buffer,
-    ended: bool,
-    damage: Option<String>,
-}
-
-/// Buffers that were used, to be used again: fresh memory costs as much as the read itself.
-#[derive(Clone, Debug, Default)]
-pub struct Pool {
-    free: Arc<Mutex<Vec<Vec<u8>>>>,
-}
-
-impl Pool {
-    /// Takes back a buffer, if this was its last user.
-    pub fn give_back(&self, buffer: Arc<Buffer>) {
-        if let (Some(buffer), Ok(mut free)) = (Arc::into_inner(buffer), self.free.lock()) {
-            free.push(buffer.bytes);
-        }
+        self.bytes[start..boundary].copy_from_slice(carry);
+        self.filled = start..boundary;
     }
 
-    fn take(&self) -> Vec<u8> {
-        self.free.lock().ok().and_then(|mut free| free.pop()).unwrap_or_default()
-    }
-}
-
-/// A file, piece by piece.
-#[derive(Debug)]
-pub struct Pieces<R> {
-    input: R,
-    pool: Pool,
-    ended: bool,
-    damage: Option<String>,
-}
-
-impl<R: Read> Pieces<R> {
-    /// Reads `input`, with buffers of `pool`.
-    pub fn new(input: R, pool: Pool) -> Self {
-        Self { input, pool, ended: false, damage: None }
-    }
-
-    /// The next piece, `carry` first; `None` once the file has ended.
+    /// Reads the next piece of `input`, `carry` first.
     ///
     /// # Errors
     ///
     /// What reading said.
-    pub fn next_piece(&mut self, carry: &[u8]) -> io::Result<Option<Buffer>> {
-        if self.ended {
-            return Ok(None);
+    pub fn fill(&mut self, carry: &[u8], input: &mut impl Read) -> io::Result<Ending> {
+        self.begin(carry, PIECE);
+        let last = self.filled.end + PIECE;
+        while self.filled.end < last {
+            let end = self.filled.end;
+            let room = (last - end).min(READ);
+            match input.read(&mut self.bytes[end..end + room]) {
+                Ok(0) => return Ok(Ending { ended: true, damage: None }),
+                Ok(length) => self.filled.end += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Ok(Ending { ended: true, damage: Some(error.to_string()) });
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let filled = Buffer::fill(self.pool.take(), carry, &mut self.input)?;
-        (self.ended, self.damage) = (filled.ended, filled.damage);
-        Ok(Some(filled.buffer))
+        Ok(Ending::default())
     }
 
-    /// What is wrong with the compressed data that the file ended with.
-    #[must_use]
-    pub fn damage(&self) -> Option<&str> {
-        self.damage.as_deref()
+    /// Reads `length` bytes of `file` from byte `from` on, all of which must be there.
+    ///
+    /// # Errors
+    ///
+    /// What reading said.
+    pub fn fill_at(&mut self, file: &File, from: u64, length: usize) -> io::Result<()> {
+        self.begin(&[], length);
+        self.extend_at(file, from, length)
     }
+
+    /// Reads `length` bytes more, which stand at byte `from` of `file`.
+    ///
+    /// # Errors
+    ///
+    /// What reading said.
+    pub fn extend_at(&mut self, file: &File, from: u64, length: usize) -> io::Result<()> {
+        let end = self.filled.end;
+        if self.bytes.len() < end + length {
+            self.bytes.resize(end + length, 0);
+        }
+        let mut from = from;
+        for part in self.bytes[end..end + length].chunks_mut(READ) {
+            read_exact_at(file, part, from)?;
+            from += part.len() as u64;
+        }
+        self.filled.end += length;
+        Ok(())
+    }
+}
+
+/// Reads a part of a file, wherever others read.
+#[derive(Debug)]
+pub struct ReadAt {
+    file: File,
+    range: Range<u64>,
+}
+
+impl ReadAt {
+    /// Reads `range` of `file`.
+    #[must_use]
+    pub fn new(file: File, range: Range<u64>) -> Self {
+        Self { file, range }
+    }
+}
+
+impl Read for ReadAt {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let left = self.range.end.saturating_sub(self.range.start);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        let length = read_at(&self.file, &mut bytes[..most], self.range.start)?;
+        self.range.start += length as u64;
+        Ok(length)
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], from: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, bytes, from)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, bytes: &mut [u8], from: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, bytes, from)
+}
+
+fn read_exact_at(file: &File, mut bytes: &mut [u8], mut from: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match read_at(file, bytes, from) {
+            Ok(0) => {
+                let what = "it became shorter while it was read";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+            }
+            Ok(length) => {
+                bytes = &mut bytes[length..];
+                from += length as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    fn numbers(length: usize) -> Vec<u8> {
+        (0..length).map(|i| (i % 251) as u8).collect()
+    }
 
     #[test]
     fn pieces_join_to_the_whole_whatever_is_carried_over() {
-        let whole: Vec<u8> = (0..3 * BODY + 77).map(|i| (i % 251) as u8).collect();
-        let pool = Pool::default();
-        let mut pieces = Pieces::new(&whole[..], pool.clone());
+        let whole = numbers(3 * PIECE + 77);
+        let mut input = &whole[..];
         let (mut joined, mut carry) = (Vec::new(), Vec::new());
-        while let Some(buffer) = pieces.next_piece(&carry).expect("memory can be read") {
+        let mut buffer = Buffer::default();
+        loop {
+            let ending = buffer.fill(&carry, &mut input).expect("memory can be read");
             let bytes = buffer.bytes();
             let keep = bytes.len() - bytes.len().min(HEAD + 1000);
             joined.extend_from_slice(&bytes[..keep]);
             carry = bytes[keep..].to_vec();
-            pool.give_back(Arc::new(buffer));
+            if ending.ended {
+                break;
+            }
         }
         joined.extend(carry);
         assert!(joined == whole);
+    }
+
+    #[test]
+    fn a_part_of_a_file_is_read_at_its_place_and_made_longer() {
+        let whole = numbers(2 * READ + 5000);
+        let mut file = tempfile::tempfile().expect("file");
+        file.write_all(&whole).expect("written");
+        let mut buffer = Buffer::default();
+        for (from, length) in [(0, whole.len()), (3, 10), (4096, READ + 1)] {
+            buffer.fill_at(&file, from as u64, length).expect("read");
+            let more = (whole.len() - from - length).min(300_000);
+            buffer.extend_at(&file, (from + length) as u64, more).expect("read");
+            assert!(buffer.bytes() == &whole[from..from + length + more]);
+        }
+        let error = buffer.fill_at(&file, whole.len() as u64 - 1, 2).expect_err("not there");
+        assert_eq!(error.to_string(), "it became shorter while it was read");
+        let mut part = vec![];
+        ReadAt::new(file, 5..9000).read_to_end(&mut part).expect("read");
+        assert!(part == whole[5..9000]);
     }
 }

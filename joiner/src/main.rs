@@ -5,7 +5,6 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use joiner::chunk::Damage;
 use joiner::cli::{Cli, Report, Task};
 use joiner::config::Config;
 use joiner::explain::explain;
@@ -13,6 +12,7 @@ use joiner::jobs::jobs;
 use joiner::manual;
 use joiner::pipeline::PipelineError;
 use joiner::run::{RunError, join};
+use joiner::scan::Damage;
 use joiner::show::{ShowError, show};
 use joiner::wireshark::{self, WiresharkError};
 

@@ -1,196 +1,184 @@
 //! Third stage of a chunk: its bytes, with the annotations added. Whatever is not annotated is
 //! copied as it stands, in runs as long as possible.
 
-use std::sync::Mutex;
+use schema::annotation::option::ByteOrder;
 
-use hashbrown::HashMap;
-use schema::annotation::option::{self, ByteOrder, OPT_COMMENT};
-
-use crate::attribute::{Matcher, Verdict};
-use crate::block::packet::Added;
-use crate::chunk::{Chunk, Framing, Item};
-use crate::config::Style;
-use crate::examine::Examined;
-use crate::render::Renderer;
+use crate::block::packet::{Added, PacketBlock};
+use crate::chunk::{Chunk, Item};
+use crate::examine::{Decisions, Examined, Examiner, Mark};
+use crate::label::{Labels, Rendered};
 use crate::sequence::Form;
 
-/// Brief forms a worker keeps; at some 100 bytes each that is a few MB.
-const MAX_CACHED: usize = 32_768;
-
-/// A chunk, ready to be written.
-#[derive(Debug)]
-pub struct Rendered {
-    /// What goes to the file.
-    pub bytes: Vec<u8>,
-    /// Packets that carry an annotation now.
-    pub annotated: u64,
-    /// Bytes by which packets grew (or shrank, where an older annotation was longer).
-    pub growth: i64,
-    /// Packets that were copied without their annotation, because their options are cut.
-    pub cut_options: u64,
-}
-
-/// Renders chunks; one is used by one worker at a time.
+/// Pieces of the output, and what they add up to.
 #[derive(Debug, Default)]
-pub struct Worker {
-    /// Brief options by what they say.
-    brief: HashMap<(Verdict, ByteOrder), Options>,
+pub(crate) struct Output {
+    /// What goes to the file.
+    pub(crate) bytes: Vec<u8>,
+    /// Packets that carry an annotation now.
+    pub(crate) annotated: u64,
+    /// Bytes by which packets grew (or shrank, where an older annotation was longer).
+    pub(crate) growth: i64,
+    /// Packets that were copied without their annotation, because their options are cut.
+    pub(crate) cut_options: u64,
     /// The full options of the packet at hand.
-    full: Options,
+    full: Rendered,
     text: String,
 }
 
-/// Rendered options, process first.
-#[derive(Debug, Default)]
-struct Options {
-    bytes: Vec<u8>,
-    process: usize,
-}
-
-impl Options {
-    fn added(&self) -> Added<'_> {
-        let (process, comment) = self.bytes.split_at(self.process);
-        Added { process, comment }
-    }
-}
-
-/// Workers that are not at work.
-#[derive(Debug, Default)]
-pub struct Workers(Mutex<Vec<Worker>>);
-
-impl Workers {
-    /// Runs `work` with a worker that has its caches warm, if there is one.
-    pub fn with<T>(&self, work: impl FnOnce(&mut Worker) -> T) -> T {
-        let mut worker = self.0.lock().ok().and_then(|mut idle| idle.pop()).unwrap_or_default();
-        let result = work(&mut worker);
-        if let Ok(mut idle) = self.0.lock() {
-            idle.push(worker);
-        }
-        result
-    }
-}
-
-impl Worker {
-    /// The bytes of `chunk`, whose packets were decided as `packets` and get `forms`; both have one
-    /// entry per packet.
-    pub fn render(
-        &mut self,
-        chunk: &Chunk,
-        packets: &[Examined],
-        forms: &[Form],
-        matcher: &Matcher,
-        style: Style,
-    ) -> Rendered {
-        let input = chunk.bytes();
-        let capacity = input.len() + input.len() / 4;
-        let mut out = Rendered {
-            bytes: Vec::with_capacity(capacity),
-            annotated: 0,
-            growth: 0,
-            cut_options: 0,
-        };
-        let order = match &*chunk.framing {
-            Framing::Pcapng(section) => section.order,
-            Framing::Legacy(_) => ByteOrder::Little,
-        };
-        let mut decided = packets.iter().zip(forms);
-        // Bytes before `copied` are in the output; those up to `at` are to be copied.
-        let (mut copied, mut at) = (0, 0);
-        for item in chunk.items() {
-            match item {
-                Item::Other(bytes) => at += bytes.len(),
-                Item::Simple(bytes) | Item::Malformed(bytes) => {
-                    at += bytes.len();
-                    decided.next();
-                }
-                Item::Block(packet, ..) => {
-                    let length = packet.bytes().len();
-                    let decision = decided.next();
-                    let form = decision.map_or(Form::Nothing, |(_, form)| *form);
-                    // What an earlier run left is to be replaced.
-                    if form != Form::Nothing || packet.own_comment().is_some() {
-                        out.bytes.extend_from_slice(&input[copied..at]);
-                        let start = out.bytes.len();
-                        let added = self.options(decision, matcher, style, order);
-                        if packet.rewrite(added, &mut out.bytes) {
-                            out.annotated += u64::from(form != Form::Nothing);
-                            out.growth += signed(out.bytes.len() - start) - signed(length);
-                        } else {
-                            out.bytes.extend_from_slice(packet.bytes());
-                            out.cut_options += 1;
-                        }
-                        copied = at + length;
-                    }
-                    at += length;
-                }
-                Item::Record(record, _) => {
-                    let decision = decided.next();
-                    let added = self.options(decision, matcher, style, order);
-                    record.write(added, &mut out.bytes);
-                    let grown = added.process.len() + added.comment.len();
-                    if grown > 0 {
-                        out.annotated += 1;
-                        // The options' end mark belongs to the growth.
-                        out.growth += signed(grown + 4);
-                    }
-                    at += record.bytes.len();
-                    copied = at;
-                }
-            }
-        }
-        out.bytes.extend_from_slice(&input[copied..]);
-        out
-    }
-
-    /// The options for one packet.
-    fn options(
-        &mut self,
-        decision: Option<(&Examined, &Form)>,
-        matcher: &Matcher,
-        style: Style,
-        order: ByteOrder,
-    ) -> Added<'_> {
-        let Some((packet, form)) = decision else { return Added::default() };
-        let renderer = Renderer::new(matcher.recordings());
-        let text = &mut self.text;
-        match form {
-            Form::Nothing => Added::default(),
-            Form::Full { introduce_src, introduce_dst } => {
-                text.clear();
-                let introduce = [*introduce_src, *introduce_dst];
-                renderer.full(&packet.verdict, (packet.tuple, packet.time_ns), introduce, text);
-                self.full = build(renderer, &packet.verdict, text, style, order);
-                self.full.added()
-            }
-            Form::Brief => {
-                if self.brief.len() >= MAX_CACHED {
-                    self.brief.clear();
-                }
-                let options = self.brief.entry((packet.verdict, order)).or_insert_with(|| {
-                    text.clear();
-                    renderer.brief(&packet.verdict, text);
-                    build(renderer, &packet.verdict, text, style, order)
-                });
-                options.added()
-            }
-        }
-    }
-}
-
-fn build(
-    renderer: Renderer<'_>,
-    verdict: &Verdict,
-    comment: &str,
-    style: Style,
+/// Renders the packets of one chunk.
+struct Rendering<'a, 'b> {
+    examiner: &'a Examiner,
+    chunk: Chunk<'a>,
+    labels: &'a Labels<'b>,
     order: ByteOrder,
-) -> Options {
-    let mut options = Options::default();
-    if let Some((pid, tid)) = renderer.originator(verdict).filter(|_| style.pid_option) {
-        option::append_process_thread(pid, tid, order, &mut options.bytes);
+}
+
+impl Output {
+    /// Makes room for the next piece.
+    pub(crate) fn clear(&mut self) {
+        let Self { bytes, annotated, growth, cut_options, .. } = self;
+        bytes.clear();
+        (*annotated, *growth, *cut_options) = (0, 0, 0);
     }
-    options.process = options.bytes.len();
-    option::append(OPT_COMMENT, comment.as_bytes(), order, &mut options.bytes);
-    options
+
+    /// Appends the bytes of `chunk`, about whose packets was decided what `decisions` says, and which
+    /// get `forms`: one for each.
+    pub(crate) fn render(
+        &mut self,
+        examiner: &Examiner,
+        chunk: Chunk<'_>,
+        (decisions, forms): (&Decisions, &[Form]),
+        labels: &Labels<'_>,
+    ) {
+        let input = chunk.bytes();
+        self.bytes.reserve(input.len() + input.len() / 4);
+        let rendering = Rendering { examiner, chunk, labels, order: chunk.order() };
+        let mut own = decisions.own.iter().peekable();
+        // Bytes before it are in the output.
+        let mut copied = 0;
+        for ((position, mark), form) in (0..).zip(&decisions.marks).zip(forms) {
+            let known = own.next_if(|(own, _)| *own == position).map(|(_, examined)| examined);
+            let (at, end) = (mark.at as usize, mark.at as usize + mark.length as usize);
+            if !mark.is_bare {
+                let before = input.get(copied..at).unwrap_or_default();
+                if self.other(&rendering, (mark, known), *form, before) {
+                    copied = end;
+                }
+                continue;
+            }
+            match form {
+                Form::Nothing => continue,
+                Form::Brief => {
+                    let options = labels.get(mark.label).options.whole();
+                    self.append(&input[copied..end], mark.length, rendering.order, options);
+                }
+                Form::Full { introduce_src, introduce_dst } => {
+                    let introduce = [*introduce_src, *introduce_dst];
+                    let options = self.full(&rendering, (mark, known), introduce);
+                    self.append(&input[copied..end], mark.length, rendering.order, options.whole());
+                    self.full = options;
+                }
+            }
+            copied = end;
+        }
+        self.bytes.extend_from_slice(input.get(copied..).unwrap_or_default());
+    }
+
+    /// Appends `before` and a packet that has options, or is no block; `false` if it is to be copied
+    /// as it stands, with what is around it.
+    #[inline(never)]
+    fn other(
+        &mut self,
+        rendering: &Rendering<'_, '_>,
+        packet: (&Mark, Option<&Examined>),
+        form: Form,
+        before: &[u8],
+    ) -> bool {
+        let (mark, _) = packet;
+        let Some(item) = rendering.chunk.item(mark.at as usize) else { return false };
+        // What an earlier run left is to be replaced.
+        let is_kept = match item {
+            Item::Block(block, _) => form == Form::Nothing && block.own_comment().is_none(),
+            Item::Record(..) => false,
+            Item::Simple(_) | Item::Malformed(_) | Item::Other(_) => true,
+        };
+        if is_kept {
+            return false;
+        }
+        let mut full = None;
+        let added = match form {
+            Form::Nothing => Added::default(),
+            Form::Brief => rendering.labels.get(mark.label).options.added(),
+            Form::Full { introduce_src, introduce_dst } => {
+                let introduce = [introduce_src, introduce_dst];
+                full.insert(self.full(rendering, packet, introduce)).added()
+            }
+        };
+        self.bytes.extend_from_slice(before);
+        match item {
+            Item::Block(block, _) => self.rewrite(&block, added),
+            Item::Record(record, _) => {
+                record.write(added, &mut self.bytes);
+                let grown = added.process.len() + added.comment.len();
+                if grown > 0 {
+                    self.annotated += 1;
+                    // The options' end mark belongs to the growth.
+                    self.growth += signed(grown + 4);
+                }
+            }
+            Item::Simple(_) | Item::Malformed(_) | Item::Other(_) => {}
+        }
+        if let Some(full) = full {
+            self.full = full;
+        }
+        true
+    }
+
+    /// Appends what ends with a block of `length` bytes that has no options, and gives it some.
+    #[inline]
+    fn append(&mut self, bytes: &[u8], length: u32, order: ByteOrder, options: &[u8]) {
+        let more = u32::try_from(options.len()).unwrap_or(u32::MAX);
+        let length_bytes = order.u32_bytes(length.saturating_add(more));
+        let start = self.bytes.len() + bytes.len() - length as usize;
+        self.bytes.extend_from_slice(&bytes[..bytes.len() - 4]);
+        self.bytes.extend_from_slice(options);
+        self.bytes.extend_from_slice(&length_bytes);
+        self.bytes[start + 4..start + 8].copy_from_slice(&length_bytes);
+        self.annotated += 1;
+        self.growth += i64::from(more);
+    }
+
+    /// Appends a block whose options stay but ours.
+    fn rewrite(&mut self, packet: &PacketBlock<'_>, added: Added<'_>) {
+        let start = self.bytes.len();
+        if packet.rewrite(added, &mut self.bytes) {
+            self.annotated += u64::from(!added.comment.is_empty());
+            self.growth += signed(self.bytes.len() - start) - signed(packet.bytes().len());
+        } else {
+            self.bytes.extend_from_slice(packet.bytes());
+            self.cut_options += 1;
+        }
+    }
+
+    fn full(
+        &mut self,
+        rendering: &Rendering<'_, '_>,
+        (mark, known): (&Mark, Option<&Examined>),
+        introduce: [bool; 2],
+    ) -> Rendered {
+        let Rendering { examiner, chunk, labels, order } = rendering;
+        let again = || {
+            // Decided like another one; the same comes out again.
+            let position = chunk.offset() + u64::from(mark.at);
+            let item = chunk.item(mark.at as usize).unwrap_or(Item::Malformed(&[]));
+            examiner.one(&item, chunk.boot_id(), position)
+        };
+        let Examined { verdict, tuple, time_ns, .. } = known.copied().unwrap_or_else(again);
+        self.text.clear();
+        labels.renderer().full(&verdict, (tuple, time_ns), introduce, &mut self.text);
+        let memory = std::mem::take(&mut self.full).into_bytes();
+        Rendered::new(labels.originator(&verdict), &self.text, *order, memory)
+    }
 }
 
 fn signed(length: usize) -> i64 {

@@ -76,15 +76,15 @@ impl<W: Write + Send> PacketTable<W> {
 /// `first` in the capture, from 1.
 #[must_use]
 pub fn rows(
-    chunk: &Chunk,
-    packets: &[Examined],
+    chunk: &Chunk<'_>,
+    packets: &[(u32, Examined)],
     first: u64,
     recordings: &Recordings,
 ) -> RecordBatch {
     let renderer = Renderer::new(recordings);
     let mut columns = Columns::default();
     let items = chunk.items().filter(Item::is_packet);
-    for ((frame, item), examined) in (first..).zip(items).zip(packets) {
+    for ((frame, item), (_, examined)) in (first..).zip(items).zip(packets) {
         columns.append(frame, &item, examined, renderer);
     }
     columns.finish()

@@ -1,34 +1,34 @@
-//! The only file with threads. One thread scans the capture into chunks, workers take them through
-//! the parallel stages, and order comes from bounded queues of one-shot receivers: a stage's place
-//! in the queue is taken before its work begins. Memory is bounded by the length of the queues.
+//! The only file with threads. Every worker takes a piece of the capture through all stages, from
+//! reading to writing, so that it stays in that processor's cache; what has to be done in order is
+//! done in turns. Memory is bounded: each worker has one piece at a time.
 //!
 //! ```text
-//! scan ─► [examine] ─► sequence ─► [render] ─► write        [ ] on any worker, the rest in order
+//! [read ─► examine] ─► sequence ─► [render] ─► write        [ ] on any worker, the rest in turn
 //! ```
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use arrow_array::RecordBatch;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::attribute::KnownFlows;
-use crate::chunk::{Chunk, Damage, Framing, ScanError, Scanner};
+use crate::chunk::{Chunk, Piece};
 use crate::config::{Detail, Style};
-use crate::examine::{Examination, Examined, Examiner};
-use crate::input::Pool;
-use crate::output::{Rendered, Workers};
+use crate::examine::{Decisions, Examiner, Memory};
+use crate::feed::Feed;
+use crate::layout::{Layout, Surveyor};
+use crate::output::Output;
 use crate::packets::{self, PacketTable};
-use crate::report::collect::Collector;
+use crate::report::collect::{Collected, Collector};
 use crate::report::traffic::Traffic;
+use crate::scan::{Damage, ScanError};
 use crate::sequence::{Form, Sequencer};
-use crate::source::Reader;
+use crate::source::Source;
 use crate::summary::Counts;
 use crate::survey::{Survey, survey};
+use crate::turns::Turns;
 
 /// Name and version, as they stand in a section header that is written anew.
 const APPLICATION: &str = concat!("ebpfjoin ", env!("CARGO_PKG_VERSION"));
@@ -72,71 +72,84 @@ pub struct Totals {
     pub damage: Option<Damage>,
 }
 
-/// Worker threads, and how far ahead of the slowest stage the others may run.
-#[derive(Debug)]
+/// Flows and directions that all workers together keep in mind, a power of two: 42 MB.
+const PLACES: usize = 1 << 19;
+/// The same of one worker.
+const MOST_PLACES: usize = 1 << 18;
+
+/// Worker threads.
+#[derive(Clone, Copy, Debug)]
 pub struct Pipeline {
-    workers: ThreadPool,
-    depth: usize,
+    threads: NonZeroUsize,
+}
+
+/// What the user wants of the second pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Mode<'a> {
+    /// How much is said.
+    pub detail: Detail,
+    /// How it is written.
+    pub style: Style,
+    /// Collects for a report, if there is to be one.
+    pub report: Option<&'a Collector>,
 }
 
 impl Pipeline {
-    /// Starts `threads` workers.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Threads`].
-    pub fn new(threads: NonZeroUsize) -> Result<Self, PipelineError> {
-        let workers = ThreadPoolBuilder::new()
-            .num_threads(threads.get())
-            .thread_name(|number| format!("worker {number}"))
-            // The stage that waits for the result notices; see `PipelineError::Worker`.
-            .panic_handler(|_| {})
-            .build()
-            .map_err(|error| PipelineError::Threads(error.to_string()))?;
-        Ok(Self { workers, depth: threads.get() * 2 + 2 })
+    /// Works with `threads` threads.
+    #[must_use]
+    pub const fn new(threads: NonZeroUsize) -> Self {
+        Self { threads }
     }
 
-    /// First pass: what later decisions need to know of the whole capture. `progress` is told how
-    /// many more bytes were read.
+    /// First pass: what later decisions need to know of the whole capture, and where its pieces are.
+    /// `progress` is told how many more bytes were read.
     ///
     /// # Errors
     ///
-    /// [`PipelineError::Scan`] or [`PipelineError::Worker`].
+    /// [`PipelineError::Scan`], [`PipelineError::Threads`] or [`PipelineError::Worker`].
     pub fn survey(
         &self,
-        capture: Reader,
-        known: &Arc<KnownFlows>,
-        progress: impl Fn(u64),
-    ) -> Result<Survey, PipelineError> {
-        let pool = Pool::default();
-        let scanner = Scanner::new(capture, pool.clone())?;
-        let (queue, results) = self.queue();
-        thread::scope(|scope| {
-            let scan = scope.spawn(|| {
-                self.scan(scanner, queue, |chunk| {
-                    let (known, pool) = (Arc::clone(known), pool.clone());
-                    move || {
-                        let length = chunk.bytes().len() as u64;
-                        let found = survey(&chunk, &known);
-                        chunk.give_back(&pool);
-                        (found, length)
+        capture: &Source,
+        known: &KnownFlows,
+        progress: impl Fn(u64) + Sync,
+    ) -> Result<(Layout, Survey), PipelineError> {
+        if let Some((file, length)) = capture.in_place() {
+            let surveyor = Surveyor::new(file, length, known)?;
+            self.run(
+                || surveyor.stop(),
+                || Ok(surveyor.work(&progress).map_err(ScanError::from)?),
+            )?;
+            return Ok(surveyor.finish());
+        }
+        let feed = Feed::stream(capture.reader().map_err(ScanError::from)?)?;
+        let layout = Layout { legacy: feed.legacy(), ..Layout::default() };
+        let found = Turns::new((layout, Survey::default()));
+        self.run(
+            || found.stop(),
+            || {
+                let mut piece = Piece::default();
+                while let Some(number) = feed.next(&mut piece)? {
+                    let surveys: Vec<Survey> =
+                        piece.chunks().map(|chunk| survey(&chunk, known)).collect();
+                    let turn = |(layout, all): &mut (Layout, Survey)| {
+                        layout.push(&piece);
+                        surveys.into_iter().for_each(|next| all.append(next));
+                    };
+                    if found.take(number, turn).is_none() {
+                        break;
                     }
-                })
-            });
-            let mut all = Survey::default();
-            while let Ok(result) = results.recv() {
-                let (found, length) = result.recv().map_err(|_| PipelineError::Worker)?;
-                all.append(found);
-                progress(length);
-            }
-            drop(results);
-            join(scan)?;
-            Ok(all)
-        })
+                    progress(piece.length());
+                }
+                Ok(())
+            },
+        )?;
+        let (mut layout, survey) = found.into_inner();
+        layout.damage = feed.damage();
+        Ok((layout, survey))
     }
 
-    /// Second pass: names the packets of `capture` and writes them to `output`; for a report, what
-    /// they add up to is collected; in `table` each has a row.
+    /// Second pass: names the packets of `capture`, which the first one laid out, and writes them to
+    /// `output`; for a report, what they add up to is collected; in `table` each has a row.
     /// `progress` is told how many more bytes were dealt with.
     ///
     /// # Errors
@@ -144,183 +157,237 @@ impl Pipeline {
     /// Any [`PipelineError`]; what was written by then is incomplete.
     pub fn enrich(
         &self,
-        capture: Reader,
-        mut output: impl Write,
-        examiner: &Arc<Examiner>,
-        (detail, style, report): (Detail, Style, Option<&Arc<Collector>>),
-        mut table: Option<&mut PacketTable<File>>,
-        progress: impl Fn(u64),
+        (capture, layout): (&Source, &Layout),
+        mut output: impl Write + Send,
+        examiner: &Examiner,
+        mode: Mode<'_>,
+        table: Option<&mut PacketTable<File>>,
+        progress: impl Fn(u64) + Sync,
     ) -> Result<Totals, PipelineError> {
-        let pool = Pool::default();
-        let scanner = Scanner::new(capture, pool.clone())?;
+        if let Some(Damage { offset: 0, what, .. }) = &layout.damage {
+            return Err(ScanError::Damaged(what.clone()).into());
+        }
+        let feed = match capture.in_place() {
+            Some((file, _)) => Feed::in_place(file, layout),
+            None => Feed::stream(capture.reader().map_err(ScanError::from)?)?,
+        };
         let mut totals = Totals::default();
-        if let Framing::Legacy(legacy) = scanner.framing() {
+        if let Some(legacy) = feed.legacy() {
             let mut prelude = Vec::new();
             legacy.write_prelude(APPLICATION, &mut prelude);
             output.write_all(&prelude).map_err(PipelineError::Write)?;
             totals.bytes_out += prelude.len() as u64;
         }
-        let (to_sequence, examined) = self.queue();
-        let (to_write, rendered) = self.queue();
-        let has_table = table.is_some();
+        let pass = Pass {
+            examiner,
+            mode,
+            has_table: table.is_some(),
+            sequence: Turns::new(Sequence::new(examiner, mode)),
+            sink: Turns::new(Sink { output, table, totals }),
+        };
+        let places = (PLACES / self.threads.get().next_power_of_two()).clamp(1, MOST_PLACES);
+        let counts = self.run(|| pass.stop(), || pass.work(&feed, places, &progress))?;
+        let Sink { mut output, mut totals, .. } = pass.sink.into_inner();
+        for counts in counts {
+            totals.counts.merge(&counts);
+        }
+        let Sequence { mut traffic, .. } = pass.sequence.into_inner();
+        if let Some(traffic) = &mut traffic {
+            traffic.finish(examiner.matcher.recordings());
+        }
+        totals.traffic = traffic;
+        totals.damage = feed.damage();
+        output.flush().map_err(PipelineError::Write)?;
+        Ok(totals)
+    }
+
+    /// Runs `work` on every thread, and `stop` if one fails, so that the others don't wait for it.
+    fn run<T: Send>(
+        &self,
+        stop: impl Fn() + Sync,
+        work: impl Fn() -> Result<T, PipelineError> + Sync,
+    ) -> Result<Vec<T>, PipelineError> {
+        let one = || {
+            let mut guard = StopUnlessDone { stop: &stop, is_done: false };
+            let result = work();
+            guard.is_done = result.is_ok();
+            result
+        };
         thread::scope(|scope| {
-            let scan = scope.spawn(move || {
-                self.scan(scanner, to_sequence, |chunk| {
-                    let examiner = Arc::clone(examiner);
-                    let report = report.cloned();
-                    move || examiner.examine(chunk, report.as_deref())
-                })
-            });
-            let sequence = scope.spawn(move || {
-                let workers = Arc::default();
-                let stage = Render { examiner, style, pool, workers, has_table };
-                self.sequence(examined, to_write, (detail, report), &stage)
-            });
-            while let Ok(result) = rendered.recv() {
-                let Done { chunk, rows, length } =
-                    result.recv().map_err(|_| PipelineError::Worker)?;
-                if let (Some(table), Some(rows)) = (&mut table, rows) {
-                    table.write(&rows).map_err(PipelineError::Write)?;
+            let mut started = vec![];
+            for number in 0..self.threads.get() {
+                let name = thread::Builder::new().name(format!("worker {number}"));
+                match name.spawn_scoped(scope, one) {
+                    Ok(thread) => started.push(thread),
+                    Err(error) => {
+                        stop();
+                        return Err(PipelineError::Threads(error.to_string()));
+                    }
                 }
-                output.write_all(&chunk.bytes).map_err(PipelineError::Write)?;
-                totals.bytes_out += chunk.bytes.len() as u64;
-                totals.annotated += chunk.annotated;
-                totals.cut_options += chunk.cut_options;
-                totals.growth += chunk.growth;
-                totals.bytes_in += length;
-                progress(length);
             }
-            drop(rendered);
-            (totals.counts, totals.traffic) =
-                sequence.join().map_err(|_| PipelineError::Worker)??;
-            totals.damage = join(scan)?;
-            if let Some(Damage { offset: 0, what, .. }) = totals.damage {
-                return Err(ScanError::Damaged(what).into());
-            }
-            output.flush().map_err(PipelineError::Write)?;
-            Ok(totals)
+            let ended: Vec<_> = started.into_iter().map(|thread| thread.join()).collect();
+            ended.into_iter().map(|end| end.unwrap_or(Err(PipelineError::Worker))).collect()
         })
     }
+}
 
-    fn queue<T>(&self) -> (SyncSender<Receiver<T>>, Receiver<Receiver<T>>) {
-        sync_channel(self.depth)
-    }
+/// Stops the others when a thread ends by an error or a panic.
+struct StopUnlessDone<'a, F: Fn()> {
+    stop: &'a F,
+    is_done: bool,
+}
 
-    /// Starts `work` on a worker, its place in `queue` taken. `false` if nobody waits any more.
-    fn start<T: Send + 'static>(
-        &self,
-        queue: &SyncSender<Receiver<T>>,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> bool {
-        let (done, result) = sync_channel(1);
-        let waited_for = queue.send(result).is_ok();
-        if waited_for {
-            self.workers.spawn(move || {
-                // The other end is gone only if the run has failed already.
-                let _ = done.send(work());
-            });
+impl<F: Fn()> Drop for StopUnlessDone<'_, F> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            (self.stop)();
         }
-        waited_for
-    }
-
-    /// Cuts the capture into chunks and starts `work` on each.
-    fn scan<T, W>(
-        &self,
-        mut scanner: Scanner<Reader>,
-        queue: SyncSender<Receiver<T>>,
-        work: impl Fn(Chunk) -> W,
-    ) -> Result<Option<Damage>, ScanError>
-    where
-        T: Send + 'static,
-        W: FnOnce() -> T + Send + 'static,
-    {
-        while let Some(chunk) = scanner.next_chunk()? {
-            if !self.start(&queue, work(chunk)) {
-                break;
-            }
-        }
-        Ok(scanner.damage().cloned())
-    }
-
-    /// Decides the form of every packet, in order, and starts rendering.
-    fn sequence(
-        &self,
-        examined: Receiver<Receiver<Examination>>,
-        queue: SyncSender<Receiver<Done>>,
-        (detail, report): (Detail, Option<&Arc<Collector>>),
-        stage: &Render<'_>,
-    ) -> Result<(Counts, Option<Traffic>), PipelineError> {
-        let mut sequencer = Sequencer::new(detail);
-        let mut counts = Counts::default();
-        let recordings = stage.examiner.matcher.recordings();
-        let mut traffic = report.map(|collector| Traffic::new(collector.width));
-        let mut frame = 1;
-        while let Ok(result) = examined.recv() {
-            let examination = result.recv().map_err(|_| PipelineError::Worker)?;
-            counts.merge(&examination.counts);
-            if let (Some(all), Some(chunk)) = (&mut traffic, examination.collected) {
-                all.merge(chunk, recordings);
-            }
-            let forms = examination.packets.iter().map(|packet| sequencer.form(packet)).collect();
-            let Examination { chunk, packets, .. } = examination;
-            let first = frame;
-            frame += packets.len() as u64;
-            if !self.start(&queue, stage.work(chunk, packets, forms, first)) {
-                break;
-            }
-        }
-        if let Some(traffic) = &mut traffic {
-            traffic.finish(recordings);
-        }
-        Ok((counts, traffic))
     }
 }
 
-/// The last parallel stage, with what all its chunks share.
-struct Render<'a> {
-    examiner: &'a Arc<Examiner>,
-    style: Style,
-    pool: Pool,
-    workers: Arc<Workers>,
-    /// Whether packets become rows of a table, too.
+/// What all workers of the second pass share.
+struct Pass<'a, 'b, W> {
+    examiner: &'a Examiner,
+    mode: Mode<'a>,
     has_table: bool,
+    sequence: Turns<Sequence>,
+    sink: Turns<Sink<'b, W>>,
 }
 
-/// A chunk that only has to be written.
-struct Done {
-    chunk: Rendered,
-    rows: Option<RecordBatch>,
-    /// How long it was in the capture.
-    length: u64,
+/// What is decided in order.
+struct Sequence {
+    sequencer: Sequencer,
+    traffic: Option<Traffic>,
+    /// Packets so far.
+    packets: u64,
 }
 
-impl Render<'_> {
+/// What is written in order.
+struct Sink<'b, W> {
+    output: W,
+    table: Option<&'b mut PacketTable<File>>,
+    totals: Totals,
+}
+
+impl Sequence {
+    fn new(examiner: &Examiner, mode: Mode<'_>) -> Self {
+        let sequencer = Sequencer::new(mode.detail, examiner.matcher.flow_numbers());
+        let traffic = mode.report.map(|collector| Traffic::new(collector.width));
+        Self { sequencer, traffic, packets: 0 }
+    }
+}
+
+/// What a worker found in a chunk.
+#[derive(Default)]
+struct Found {
+    decisions: Decisions,
+    forms: Vec<Form>,
+    collected: Option<Collected>,
+}
+
+impl<W: Write + Send> Pass<'_, '_, W> {
+    fn stop(&self) {
+        self.sequence.stop();
+        self.sink.stop();
+    }
+
+    /// Takes pieces through all stages until there are none; how their packets were decided.
     fn work(
         &self,
-        chunk: Chunk,
-        packets: Vec<Examined>,
-        forms: Vec<Form>,
-        first: u64,
-    ) -> impl FnOnce() -> Done + Send + 'static {
-        let (examiner, style, has_table) = (Arc::clone(self.examiner), self.style, self.has_table);
-        let (pool, workers) = (self.pool.clone(), Arc::clone(&self.workers));
-        move || {
-            let matcher = &examiner.matcher;
-            let rendered =
-                workers.with(|worker| worker.render(&chunk, &packets, &forms, matcher, style));
-            let recordings = matcher.recordings();
-            let rows = has_table.then(|| packets::rows(&chunk, &packets, first, recordings));
-            let length = chunk.bytes().len() as u64;
-            chunk.give_back(&pool);
-            Done { chunk: rendered, rows, length }
+        feed: &Feed<'_>,
+        places: usize,
+        progress: &impl Fn(u64),
+    ) -> Result<Counts, PipelineError> {
+        let mut memory = Memory::new(&self.examiner.matcher, self.mode.style, places);
+        let (mut piece, mut output, mut found) = (Piece::default(), Output::default(), vec![]);
+        while let Some(number) = feed.next(&mut piece)? {
+            memory.tidy();
+            found.resize_with(piece.cuts.len(), Found::default);
+            for (chunk, found) in piece.chunks().zip(&mut found) {
+                self.examine(&chunk, &mut memory, found);
+            }
+            let turn = |sequence: &mut Sequence| self.sequence(sequence, &memory, &mut found);
+            let Some(first) = self.sequence.take(number, turn) else { break };
+            output.clear();
+            for (chunk, found) in piece.chunks().zip(&found) {
+                let decided = (&found.decisions, &*found.forms);
+                output.render(self.examiner, chunk, decided, &memory.labels);
+            }
+            let rows = self.has_table.then(|| self.rows(&piece, &found, first));
+            let turn =
+                |sink: &mut Sink<'_, W>| sink.write(&output, rows.as_deref(), piece.length());
+            match self.sink.take(number, turn) {
+                None => break,
+                Some(written) => written.map_err(PipelineError::Write)?,
+            }
+            progress(piece.length());
         }
+        Ok(memory.labels.counts())
+    }
+
+    fn examine(&self, chunk: &Chunk<'_>, memory: &mut Memory<'_>, found: &mut Found) {
+        let Found { decisions, forms, collected } = found;
+        decisions.marks.clear();
+        decisions.own.clear();
+        forms.clear();
+        if self.mode.report.is_none() && !self.has_table {
+            return self.examiner.examine(chunk, memory, decisions);
+        }
+        // Then all has to be known of each packet.
+        let packets = self.examiner.each(chunk);
+        *collected = self.mode.report.map(|collector| collector.collect(chunk, &packets));
+        self.examiner.mark_each(chunk, &packets, memory, decisions);
+    }
+
+    /// Decides the form of every packet; how many packets there were before.
+    fn sequence(&self, sequence: &mut Sequence, memory: &Memory<'_>, found: &mut [Found]) -> u64 {
+        let first = sequence.packets;
+        for Found { decisions, forms, collected } in found {
+            let marks = &decisions.marks;
+            sequence.sequencer.forms(marks, &memory.labels, forms);
+            sequence.packets += marks.len() as u64;
+            if let (Some(all), Some(chunk)) = (&mut sequence.traffic, collected.take()) {
+                all.merge(chunk, self.examiner.matcher.recordings());
+            }
+        }
+        first
+    }
+
+    /// The rows of all packets of `piece`, before which there were `first`.
+    fn rows(&self, piece: &Piece, found: &[Found], first: u64) -> Vec<RecordBatch> {
+        let recordings = self.examiner.matcher.recordings();
+        let mut frame = first + 1;
+        let rows = piece.chunks().zip(found).map(|(chunk, found)| {
+            let packets = &found.decisions.own;
+            let rows = packets::rows(&chunk, packets, frame, recordings);
+            frame += packets.len() as u64;
+            rows
+        });
+        rows.collect()
     }
 }
 
-type ScanResult = Result<Option<Damage>, ScanError>;
-
-fn join(scan: thread::ScopedJoinHandle<'_, ScanResult>) -> Result<Option<Damage>, PipelineError> {
-    Ok(scan.join().map_err(|_| PipelineError::Worker)??)
+impl<W: Write> Sink<'_, W> {
+    fn write(
+        &mut self,
+        output: &Output,
+        rows: Option<&[RecordBatch]>,
+        length: u64,
+    ) -> io::Result<()> {
+        if let Some(table) = &mut self.table {
+            for rows in rows.unwrap_or_default() {
+                table.write(rows)?;
+            }
+        }
+        self.output.write_all(&output.bytes)?;
+        let totals = &mut self.totals;
+        totals.bytes_out += output.bytes.len() as u64;
+        totals.annotated += output.annotated;
+        totals.cut_options += output.cut_options;
+        totals.growth += output.growth;
+        totals.bytes_in += length;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::events::{EventFiles, HostId, Recordings, load};
 use crate::examine::Examiner;
 use crate::fragment::Fragments;
 use crate::index::Index;
+use crate::layout::Layout;
 use crate::nat_table;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::run::RunError;
@@ -40,7 +41,9 @@ pub struct Sources {
 #[derive(Debug)]
 pub struct Prepared {
     /// Decides about packets.
-    pub examiner: Arc<Examiner>,
+    pub examiner: Examiner,
+    /// Where the pieces of the capture are.
+    pub layout: Layout,
     /// What the clocks of the hosts have to do with the capture's, one per host.
     pub clocks: Vec<Estimate>,
     /// The name of the host that captured, if it is known.
@@ -61,7 +64,7 @@ impl Sources {
         capture: &Source,
         events: &EventFiles,
         pipeline: &Pipeline,
-        progress: impl Fn(u64),
+        progress: impl Fn(u64) + Sync,
     ) -> Result<Prepared, RunError> {
         let mut recordings = load(&events.paths)?;
         let table = match &self.nat {
@@ -69,10 +72,9 @@ impl Sources {
             None => vec![],
         };
         let mut index = Arc::new(Index::new(&recordings));
-        let known = Arc::new(KnownFlows::new(&recordings, Arc::clone(&index), &table));
-        let survey = pipeline
-            .survey(self.reader(capture)?, &known, progress)
-            .map_err(|error| self.pass_error(error))?;
+        let known = KnownFlows::new(&recordings, Arc::clone(&index), &table);
+        let (layout, survey) =
+            pipeline.survey(capture, &known, progress).map_err(|error| self.pass_error(error))?;
         drop(known);
 
         let host = self.capture_host(&recordings, &survey)?;
@@ -104,8 +106,8 @@ impl Sources {
         let captured_on = host.map(|host| recordings.host(host).name.clone());
         let matcher = Matcher::new(recordings, index, syns, &table, self.windows);
         let matcher = matcher.captured_on(host);
-        let examiner = Arc::new(Examiner { matcher, clock, fragments });
-        Ok(Prepared { examiner, clocks, captured_on, span })
+        let examiner = Examiner { matcher, clock, fragments };
+        Ok(Prepared { examiner, layout, clocks, captured_on, span })
     }
 
     /// Opens the capture. What comes through a pipe is kept in the folder `keep_in` meanwhile.
@@ -135,7 +137,7 @@ impl Sources {
     }
 
     /// `source`, which is about the capture.
-    pub fn capture_error(&self, source: crate::chunk::ScanError) -> RunError {
+    pub fn capture_error(&self, source: crate::scan::ScanError) -> RunError {
         RunError::Capture { path: self.capture.clone(), source }
     }
 

@@ -3,23 +3,22 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::chunk::ScanError;
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::events::{EventFiles, EventsError};
 use crate::nat_table::NatTableError;
 use crate::packets::PacketTable;
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::{Mode, Pipeline, PipelineError};
 use crate::prepare::Prepared;
 use crate::report;
 use crate::report::collect::Collector;
 use crate::report::groups::Groups;
 use crate::report::scale::Width;
+use crate::scan::ScanError;
 use crate::source::Source;
 use crate::source::compression::Writer;
 use crate::summary::Summary;
@@ -149,24 +148,24 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
     let rows = rows.map_err(|source| packets_error(config, source))?;
     let table = rows.as_ref().map(|rows| PacketTable::new(rows.file().try_clone()?)).transpose();
     let mut table = table.map_err(|source| packets_error(config, source))?;
-    let pipeline = Pipeline::new(config.threads).map_err(RunError::Pipeline)?;
+    let pipeline = Pipeline::new(config.threads);
     let bar = progress_bar(config, &capture);
 
     bar.set_message("looking for connections");
     let prepared = sources.prepare(&capture, &events, &pipeline, |bytes| bar.inc(bytes))?;
-    let Prepared { examiner, clocks, captured_on, span } = prepared;
+    let Prepared { examiner, layout, clocks, captured_on, span } = prepared;
 
     bar.set_message("naming packets");
     let (first_ns, last_ns) = span.unwrap_or_default();
     let collector = page.is_some().then(|| {
         let groups = Groups::new(examiner.matcher.recordings());
-        Arc::new(Collector { width: Width::covering(first_ns, last_ns), groups })
+        Collector { width: Width::covering(first_ns, last_ns), groups }
     });
-    let mode = (config.detail, config.style, collector.as_ref());
+    let mode = Mode { detail: config.detail, style: config.style, report: collector.as_ref() };
     let mut output = Writer::new(destination.file(), config.compression).map_err(output_error)?;
-    let reader = sources.reader(&capture)?;
+    let capture = (&capture, &layout);
     let totals = pipeline
-        .enrich(reader, &mut output, &examiner, mode, table.as_mut(), |bytes| bar.inc(bytes))
+        .enrich(capture, &mut output, &examiner, mode, table.as_mut(), |bytes| bar.inc(bytes))
         .map_err(|error| sources.pass_error(error))?;
     output.finish().map_err(PipelineError::Write).map_err(RunError::Pipeline)?;
     if let Some(table) = table {

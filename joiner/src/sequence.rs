@@ -2,16 +2,17 @@
 //! packet is the first of its flow and direction, and which only repeats what was said before.
 
 use hashbrown::{HashMap, HashSet};
+use schema::annotation::Reason;
 
 use crate::attribute::{SideVerdict, Verdict};
 use crate::config::Detail;
 use crate::events::IdentityId;
-use crate::examine::Examined;
-use schema::annotation::Reason;
+use crate::examine::Mark;
+use crate::label::Labels;
 
 /// What is written on one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// Nothing.
     Nothing,
     /// The processes, referring to what was said before.
@@ -26,16 +27,19 @@ pub enum Form {
     },
 }
 
-/// Flows and directions that a generation of [`Said`] holds: as many as fit into 2^22 places of a
-/// table that is seven eighths full, 140 MB. A capture of a port scan has more flows than any memory
-/// holds.
-const GENERATION: usize = 7 << 19;
+/// Flows and directions without a socket that a generation of [`Said`] holds: as many as fit into 2^21
+/// places of a table that is seven eighths full, 34 MB. A capture of a port scan has more flows than
+/// any memory holds.
+const GENERATION: usize = 7 << 18;
 
 /// Decides the form of every packet by what was said before it.
 #[derive(Debug)]
-pub struct Sequencer {
+pub(crate) struct Sequencer {
     detail: Detail,
-    said: Said,
+    /// What was last said of each flow and direction that a socket has; 0 if nothing was.
+    known: Vec<u64>,
+    /// The same of the others.
+    strangers: Said,
     /// Processes that were introduced. As many as the recordings have.
     introduced: HashSet<IdentityId>,
 }
@@ -45,8 +49,8 @@ pub struct Sequencer {
 /// once more.
 #[derive(Debug)]
 struct Said {
-    young: HashMap<u64, Verdict>,
-    old: HashMap<u64, Verdict>,
+    young: HashMap<u64, u64>,
+    old: HashMap<u64, u64>,
     limit: usize,
 }
 
@@ -55,52 +59,74 @@ impl Said {
         Self { young: HashMap::new(), old: HashMap::new(), limit }
     }
 
-    /// Remembers `verdict`; what was remembered until now.
-    fn replace(&mut self, flow: u64, verdict: Verdict) -> Option<Verdict> {
-        let before = self.young.insert(flow, verdict).or_else(|| self.old.get(&flow).copied());
+    /// Remembers what is `said` now; whether it is something else than before.
+    fn replace(&mut self, flow: u64, said: u64) -> bool {
+        let before = self.young.insert(flow, said).or_else(|| self.old.get(&flow).copied());
         if self.young.len() >= self.limit {
             std::mem::swap(&mut self.young, &mut self.old);
             self.young.clear();
         }
-        before
+        before != Some(said)
     }
 }
 
 impl Sequencer {
-    /// Nothing was said yet.
+    /// Nothing was said yet of flows, of which `flow_numbers` are numbered.
     #[must_use]
-    pub fn new(detail: Detail) -> Self {
-        Self::remembering(detail, GENERATION)
+    pub(crate) fn new(detail: Detail, flow_numbers: usize) -> Self {
+        Self::remembering(detail, flow_numbers, GENERATION)
     }
 
-    /// One that remembers so many flows and directions in a generation.
-    fn remembering(detail: Detail, limit: usize) -> Self {
-        Self { detail, said: Said::new(limit), introduced: HashSet::new() }
+    /// One that remembers so many flows and directions without a socket in a generation.
+    fn remembering(detail: Detail, flow_numbers: usize, limit: usize) -> Self {
+        let (known, strangers) = (vec![0; flow_numbers * 2], Said::new(limit));
+        Self { detail, known, strangers, introduced: HashSet::new() }
     }
 
-    /// What to write on the next packet.
-    pub fn form(&mut self, packet: &Examined) -> Form {
-        let Some(flow) = packet.flow else {
-            // What is not IP has no process; what has no ports or was cut has a reason to tell.
-            let not_told = [Reason::NotIp, Reason::NoTime, Reason::Malformed];
-            let is_ip = !not_told.map(Verdict::none).contains(&packet.verdict);
-            let is_told = is_ip && self.detail == Detail::Full;
-            return if is_told { self.full(&packet.verdict) } else { Form::Nothing };
+    /// Appends what to write on the next packets, whose labels are among `labels`.
+    pub(crate) fn forms(&mut self, marks: &[Mark], labels: &Labels<'_>, forms: &mut Vec<Form>) {
+        let by_flow = match self.detail {
+            Detail::Auto | Detail::Brief | Detail::First => true,
+            Detail::Full | Detail::None => false,
         };
-        match self.detail {
-            Detail::None => return Form::Nothing,
-            Detail::Full => return self.full(&packet.verdict),
-            Detail::Auto | Detail::Brief | Detail::First => {}
+        let (brief, first) = match self.detail {
+            Detail::First => (Form::Nothing, true),
+            Detail::Brief => (Form::Brief, false),
+            _ => (Form::Brief, true),
+        };
+        for mark in marks {
+            let verdict = || &labels.get(mark.label).verdict;
+            if mark.flow == Mark::NO_FLOW || !by_flow {
+                forms.push(self.without_flow(mark.flow, verdict()));
+                continue;
+            }
+            let is_new = self.is_new(mark);
+            let is_named = mark.said & 1 != 0;
+            forms.push(match (is_new, is_named) {
+                (false, true) => brief,
+                (false, false) => Form::Nothing,
+                (true, true) if !first => Form::Brief,
+                (true, _) => self.full(verdict()),
+            });
         }
-        let before = self.said.replace(flow, packet.verdict);
-        let is_new = before.is_none_or(|before| !before.agrees(&packet.verdict));
-        match (is_new, packet.verdict.is_named()) {
-            (true, false) => self.full(&packet.verdict),
-            (false, false) => Form::Nothing,
-            (true, true) if self.detail != Detail::Brief => self.full(&packet.verdict),
-            (_, true) if self.detail != Detail::First => Form::Brief,
-            (_, true) => Form::Nothing,
+    }
+
+    /// Whether something else is said of the packet's flow and direction than before.
+    #[inline]
+    fn is_new(&mut self, mark: &Mark) -> bool {
+        let known = usize::try_from(mark.flow).ok().and_then(|flow| self.known.get_mut(flow));
+        match known {
+            Some(said) => std::mem::replace(said, mark.said) != mark.said,
+            None => self.strangers.replace(mark.flow, mark.said),
         }
+    }
+
+    /// The form of a packet whatever was said before.
+    fn without_flow(&mut self, flow: u64, verdict: &Verdict) -> Form {
+        // What is not IP has no process; what has no ports or was cut has a reason to tell.
+        let not_told = [Reason::NotIp, Reason::NoTime, Reason::Malformed];
+        let is_ip = flow != Mark::NO_FLOW || !not_told.map(Verdict::none).contains(verdict);
+        if is_ip && self.detail == Detail::Full { self.full(verdict) } else { Form::Nothing }
     }
 
     fn full(&mut self, verdict: &Verdict) -> Form {
@@ -123,7 +149,10 @@ mod tests {
 
     use super::*;
     use crate::attribute::{Holder, Via};
-    use crate::events::ConversationId;
+    use crate::config::Style;
+    use crate::events::{ConversationId, Recordings};
+    use crate::examine::Examined;
+    use crate::render::Renderer;
 
     fn packet(flow: u64, owner: Option<u32>, found: Match) -> Examined {
         let unnamed = SideVerdict::Unnamed(Reason::Remote);
@@ -141,44 +170,79 @@ mod tests {
         }
     }
 
-    fn forms(detail: Detail, packets: &[Examined]) -> String {
-        let mut sequencer = Sequencer::new(detail);
-        let letter = |packet| match sequencer.form(packet) {
+    fn recordings() -> Recordings {
+        let text = crate::events::TextId::NONE;
+        let identity = |proc| crate::events::Identity {
+            host: crate::events::HostId(0),
+            proc,
+            pid: proc,
+            uid: None,
+            gid: None,
+            ppid: None,
+            user: text,
+            comm: text,
+            exe: text,
+            cmdline: text,
+            parent_comm: text,
+            parent_exe: text,
+            container_id: text,
+            container_name: text,
+            container_image: text,
+            pod: text,
+        };
+        Recordings { identities: (0..10).map(identity).collect(), ..Recordings::default() }
+    }
+
+    /// The forms of `packets`, each in a chunk of its own.
+    fn forms(sequencer: &mut Sequencer, packets: &[Examined]) -> String {
+        let recordings = recordings();
+        let style = Style { pid_option: false };
+        let mut labels = Labels::new(Renderer::new(&recordings), style);
+        let mut forms = vec![];
+        for packet in packets {
+            let mark = Mark::of(packet, &mut labels);
+            sequencer.forms(&[mark], &labels, &mut forms);
+        }
+        let letter = |form: &Form| match form {
             Form::Nothing => '-',
             Form::Brief => 'b',
             Form::Full { introduce_src: true, .. } => 'I',
             Form::Full { .. } => 'F',
         };
-        packets.iter().map(letter).collect()
+        forms.iter().map(letter).collect()
     }
 
     #[test]
     fn the_full_form_stands_first_and_a_process_is_introduced_once() {
         let late = Match::direct(schema::annotation::Rule::Late);
-        let packets = [
-            packet(1, Some(7), Match::EXACT),
-            packet(1, Some(7), Match::EXACT),
-            packet(2, Some(7), Match::EXACT),
-            // How it was found is part of the brief form, too.
-            packet(1, Some(7), late),
-            packet(1, Some(8), Match::EXACT),
-            packet(3, None, Match::EXACT),
-            packet(3, None, Match::EXACT),
-            packet(1, None, Match::EXACT),
-        ];
-        assert_eq!(forms(Detail::Auto, &packets), "IbFbIF-F");
-        assert_eq!(forms(Detail::Brief, &packets), "bbbbbF-F");
-        assert_eq!(forms(Detail::First, &packets), "I-F-IF-F");
-        assert_eq!(forms(Detail::Full, &packets), "IIIIIFFF");
-        assert_eq!(forms(Detail::None, &packets), "--------");
+        // Flows with a socket, and without.
+        for [one, two, three] in [[1, 2, 3], [1, 2, 3].map(|flow| flow | Mark::STRANGER)] {
+            let packets = [
+                packet(one, Some(7), Match::EXACT),
+                packet(one, Some(7), Match::EXACT),
+                packet(two, Some(7), Match::EXACT),
+                // How it was found is part of the brief form, too.
+                packet(one, Some(7), late),
+                packet(one, Some(8), Match::EXACT),
+                packet(three, None, Match::EXACT),
+                packet(three, None, Match::EXACT),
+                packet(one, None, Match::EXACT),
+            ];
+            let forms = |detail| forms(&mut Sequencer::new(detail, 2), &packets);
+            assert_eq!(forms(Detail::Auto), "IbFbIF-F");
+            assert_eq!(forms(Detail::Brief), "bbbbbF-F");
+            assert_eq!(forms(Detail::First), "I-F-IF-F");
+            assert_eq!(forms(Detail::Full), "IIIIIFFF");
+            assert_eq!(forms(Detail::None), "--------");
+        }
     }
 
     #[test]
-    fn of_a_flow_that_was_long_silent_all_is_said_once_more() {
-        let mut sequencer = Sequencer::remembering(Detail::Auto, 4);
-        let mut is_full = |flow| {
-            let form = sequencer.form(&packet(flow, Some(7), Match::EXACT));
-            matches!(form, Form::Full { .. })
+    fn of_a_stranger_that_was_long_silent_all_is_said_once_more() {
+        let mut sequencer = Sequencer::remembering(Detail::Auto, 0, 4);
+        let mut is_full = |flow: u64| {
+            let packet = packet(flow | Mark::STRANGER, Some(7), Match::EXACT);
+            matches!(&*forms(&mut sequencer, &[packet]), "I" | "F")
         };
         assert!(is_full(0));
         for flow in 1..100 {
@@ -186,6 +250,6 @@ mod tests {
             assert!(!is_full(0), "seen between all others, it is never forgotten");
         }
         assert!(is_full(1));
-        assert!(sequencer.said.young.len() + sequencer.said.old.len() <= 8);
+        assert!(sequencer.strangers.young.len() + sequencer.strangers.old.len() <= 8);
     }
 }

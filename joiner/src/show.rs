@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use schema::FiveTuple;
 use schema::annotation::{Annotation, Process, Reason, Side};
 
-use crate::chunk::{Damage, Item, ScanError, Scanner};
+use crate::chunk::{Item, Piece};
 use crate::decode::{LinkType, Packet, decode};
-use crate::input::Pool;
+use crate::scan::{Damage, ScanError, Scanner};
 use crate::source;
 
 mod filter;
@@ -75,15 +75,15 @@ struct Shown<'a> {
 pub fn show(config: &ShowConfig) -> Result<Option<Damage>, ShowError> {
     let error = |source: ScanError| ShowError::Capture { path: config.capture.clone(), source };
     let capture = source::read_once(&config.capture).map_err(|source| error(source.into()))?;
-    let pool = Pool::default();
-    let mut scanner = Scanner::new(capture, pool.clone()).map_err(error)?;
+    let mut scanner = Scanner::new(capture).map_err(error)?;
+    let mut piece = Piece::default();
     let stdout = io::stdout();
     let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let mut out = BufWriter::new(stdout.lock());
     let mut memory = Memory::default();
     let (mut frame, mut count) = (0, 0);
-    while let Some(chunk) = scanner.next_chunk().map_err(|source| error(source.into()))? {
-        for item in chunk.items() {
+    while scanner.next_piece(&mut piece).map_err(|source| error(source.into()))? {
+        for item in piece.chunks().flat_map(|chunk| chunk.items()) {
             let Some(mut shown) = read(&item) else { continue };
             frame += 1;
             shown.frame = frame;
@@ -102,7 +102,6 @@ pub fn show(config: &ShowConfig) -> Result<Option<Damage>, ShowError> {
                 line::write(&shown, colour, &mut out)?;
             }
         }
-        chunk.give_back(&pool);
     }
     out.flush()?;
     Ok(scanner.damage().cloned())

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 pub use self::compression::Compression;
+use crate::input::ReadAt;
 
 /// Standard input, as it is typed.
 const STANDARD_INPUT: &str = "-";
@@ -28,7 +29,7 @@ pub struct Source {
 
 enum Stored {
     /// A file, as long as it was when it was opened: it may still be written.
-    File { path: PathBuf, length: u64 },
+    File { file: File, length: u64 },
     /// A pipe that is kept while it is read for the first time.
     Pipe { kept: File, first: Mutex<Option<Reader>> },
 }
@@ -36,7 +37,7 @@ enum Stored {
 impl std::fmt::Debug for Stored {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::File { path, length } => write!(out, "{} ({length} bytes)", path.display()),
+            Self::File { file, length } => write!(out, "{file:?} ({length} bytes)"),
             Self::Pipe { kept, .. } => write!(out, "a pipe kept in {kept:?}"),
         }
     }
@@ -64,7 +65,7 @@ impl Source {
         let mut magic = [0; MAGIC];
         let length = read_up_to(&mut file, &mut magic)?;
         let compression = Compression::of(&magic[..length]);
-        let stored = Stored::File { path: path.to_owned(), length: found.len() };
+        let stored = Stored::File { file, length: found.len() };
         Ok(Self { stored, compression })
     }
 
@@ -90,6 +91,23 @@ impl Source {
         }
     }
 
+    /// The file that holds the capture as it is, and its length: what does not come through a pipe, or
+    /// has come.
+    #[must_use]
+    pub fn in_place(&self) -> Option<(&File, u64)> {
+        if self.compression.is_some() {
+            return None;
+        }
+        match &self.stored {
+            Stored::File { file, length } => Some((file, *length)),
+            Stored::Pipe { kept, first } => {
+                let is_kept = first.lock().is_ok_and(|first| first.is_none());
+                let length = kept.metadata().ok()?.len();
+                is_kept.then_some((kept, length))
+            }
+        }
+    }
+
     /// Whether the capture is longer than what is stored of it.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
@@ -104,7 +122,7 @@ impl Source {
     /// What the system says.
     pub fn reader(&self) -> io::Result<Reader> {
         let stored: Reader = match &self.stored {
-            Stored::File { path, length } => Box::new(File::open(path)?.take(*length)),
+            Stored::File { file, length } => Box::new(ReadAt::new(file.try_clone()?, 0..*length)),
             Stored::Pipe { kept, first } => {
                 let first = first.lock().ok().and_then(|mut first| first.take());
                 match first {

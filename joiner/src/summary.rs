@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::chunk::Damage;
 use crate::clock::estimate::Estimate;
 use crate::events::RecordingInfo;
+use crate::scan::Damage;
 
 mod counts;
 mod table;

@@ -10,6 +10,7 @@ use schema::FiveTuple;
 use crate::attribute::KnownFlows;
 use crate::chunk::{Captured, Chunk, Framing};
 use crate::clock::Jump;
+use crate::decode::plain::plain;
 use crate::decode::{FragmentKey, Packet, decode, decode_within};
 use crate::syn::Syn;
 
@@ -93,9 +94,9 @@ impl Survey {
 
 /// What `chunk` holds of what matters.
 #[must_use]
-pub fn survey(chunk: &Chunk, known: &KnownFlows) -> Survey {
+pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows) -> Survey {
     let mut survey = Survey::default();
-    if let Framing::Pcapng(section) = &*chunk.framing {
+    if let Framing::Pcapng(section) = chunk.framing {
         let all = (0..section.interfaces.len()).filter_map(|id| section.interfaces.get(id));
         survey.interfaces.extend(all.filter_map(|interface| interface.name.clone()));
     }
@@ -112,6 +113,10 @@ pub fn survey(chunk: &Chunk, known: &KnownFlows) -> Survey {
                 survey.span = Some((time_ns, time_ns));
                 survey.begin = position;
             }
+        }
+        // Neither SYN nor fragment.
+        if plain(link, data).is_some() {
+            continue;
         }
         let Ok(packet) = decode(link, data) else { continue };
         survey.note_first(&packet, time_ns, position);

@@ -1,8 +1,8 @@
 //! The five-tuples of a packet, layer by layer: as tshark prints them, and as the joiner decodes them.
 
-use joiner::chunk::{Item, Scanner};
+use joiner::chunk::{Item, Piece};
 use joiner::decode::{LinkType, Undecoded, decode, decode_within};
-use joiner::input::Pool;
+use joiner::scan::Scanner;
 
 /// One layer's tuple: protocol, addresses, ports.
 pub(crate) type Tuple = (String, String, String, String, String);
@@ -89,10 +89,11 @@ pub(crate) fn ours(link: LinkType, data: &[u8]) -> Result<Vec<Tuple>, Undecoded>
 /// were compared, and how many of these are in others.
 pub(crate) fn compare(capture: &[u8], rows: &[Vec<String>]) -> (Vec<String>, usize, usize) {
     let (mut wrong, mut compared, mut nested) = (vec![], 0, 0);
-    let mut scanner = Scanner::new(capture, Pool::default()).expect("a capture");
+    let mut scanner = Scanner::new(capture).expect("a capture");
+    let mut piece = Piece::default();
     let mut rows = rows.iter();
-    while let Some(chunk) = scanner.next_chunk().expect("read") {
-        for item in chunk.items() {
+    while scanner.next_piece(&mut piece).expect("read") {
+        for item in piece.chunks().flat_map(|chunk| chunk.items()) {
             let (link, data) = match item {
                 Item::Block(packet, interface) => (interface.link, packet.data()),
                 Item::Record(record, link) => (link, record.data),

@@ -106,7 +106,7 @@ impl Chooser<'_> {
 }
 
 /// Whether an address is multicast, or IPv4's broadcast.
-fn is_for_all(end: Endpoint) -> bool {
+pub(super) fn is_for_all(end: Endpoint) -> bool {
     let ip = end.ip();
     ip.is_multicast() || ip == std::net::Ipv4Addr::BROADCAST
 }

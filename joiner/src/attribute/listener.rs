@@ -51,6 +51,25 @@ impl Listeners {
         self.0.contains_key(&(proto, port))
     }
 
+    /// Whether anybody who ever listened may be found for `local`, whatever else is known of a packet.
+    pub(super) fn may_have(&self, recordings: &Recordings, proto: Proto, local: Endpoint) -> bool {
+        let ids = self.0.get(&(proto, local.port())).map_or(&[][..], Vec::as_slice);
+        let places = &recordings.places;
+        // An address that no namespace ever had is no wildcard's where addresses are known.
+        let is_elsewhere = !local.is_loopback()
+            && !super::lanes::is_for_all(local)
+            && !places.is_shared(None, local);
+        ids.iter().map(|&id| &recordings.listeners[super::position(id)]).any(|listener| {
+            let namespace = recordings.life(listener.life).namespace;
+            let is_listed = namespace.is_some_and(|id| places.namespace(id).is_listed);
+            match closeness(listener, local) {
+                None => false,
+                Some(Closeness::Address) => true,
+                Some(Closeness::AnyV4 | Closeness::Any) => !(is_elsewhere && is_listed),
+            }
+        })
+    }
+
     /// Who listens there; the address a packet has there is the chooser's.
     pub(super) fn find(
         &self,

@@ -193,6 +193,12 @@ impl OwnSyns {
         taken.is_some_and(|taken| time_ns >= if is_syn { taken.syn_ns } else { taken.from_ns })
     }
 
+    /// From when on packets but SYNs are no longer `id`'s, whose close was not recorded; `None` if a
+    /// close was, or nobody took the tuple.
+    pub(super) fn superseded_from(&self, id: ConversationId) -> Option<i64> {
+        self.superseded.get(&id).map(|taken| taken.from_ns)
+    }
+
     fn slot(&mut self, id: ConversationId) -> Option<&mut Option<u32>> {
         self.positions.get_mut(usize::try_from(id.0).ok()?)
     }

@@ -1,5 +1,7 @@
 //! Why an endpoint has no name: what the recordings can say of its address at that time.
 
+use std::ops::RangeInclusive;
+
 use schema::Endpoint;
 use schema::annotation::Reason;
 
@@ -19,6 +21,23 @@ pub(super) fn why_nobody(hosts: &[Host], local: Endpoint, time_ns: i64) -> Reaso
         }
     }
     reason
+}
+
+/// When [`why_nobody`] says of `local` what it says at `time_ns`.
+pub(super) fn constant(hosts: &[Host], local: Endpoint, time_ns: i64) -> RangeInclusive<i64> {
+    let owning = hosts.iter().filter(|host| host.owns(local));
+    let known = owning.flat_map(|host| host.recorded.iter().chain(host.all_losses()));
+    let (mut first, mut last) = (i64::MIN, i64::MAX);
+    for &(from, to) in known {
+        if time_ns < from {
+            last = last.min(from - 1);
+        } else if time_ns > to {
+            first = first.max(to + 1);
+        } else {
+            (first, last) = (first.max(from), last.min(to));
+        }
+    }
+    first..=last
 }
 
 /// `None` if `host` was recorded at `time_ns`, else whether that was before or after.

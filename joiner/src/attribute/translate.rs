@@ -109,6 +109,11 @@ impl Translations {
         translations
     }
 
+    /// Whether any translation ever made the flow `key` known under another tuple.
+    pub(super) fn knows(&self, key: &FlowKey) -> bool {
+        !self.flows.is_empty() && self.flows.contains_key(key)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

@@ -124,6 +124,17 @@ impl Legacy {
         Step::Whole(Record { time_ns, units, original_length: word(12), data, bytes })
     }
 
+    /// Whether `record` is what one looks like: lengths and fraction as they should be.
+    #[must_use]
+    pub fn is_likely(&self, record: &Record<'_>) -> bool {
+        let fraction = record.bytes[4..].first_chunk().map(|bytes| self.order.u32(*bytes));
+        let captured = record.data.len() as u64;
+        fraction.is_some_and(|fraction| u64::from(fraction) < self.precision.per_second())
+            && captured > 0
+            && captured <= u64::from(record.original_length)
+            && (self.snap_length == 0 || captured <= u64::from(self.snap_length))
+    }
+
     /// Appends the section and the interface that stand for this file's header.
     pub fn write_prelude(&self, application: &str, out: &mut Vec<u8>) {
         section::write(application, out);

@@ -15,24 +15,24 @@ pub struct LinkType(pub u16);
 
 impl LinkType {
     const NULL: Self = Self(0);
-    const ETHERNET: Self = Self(1);
+    pub(super) const ETHERNET: Self = Self(1);
     const PPP: Self = Self(9);
     const RAW_BSD: Self = Self(12);
     const RAW_OPENBSD: Self = Self(14);
     const PPP_HDLC: Self = Self(50);
     const PPP_ETHER: Self = Self(51);
-    const RAW: Self = Self(101);
+    pub(super) const RAW: Self = Self(101);
     const C_HDLC: Self = Self(104);
     const IEEE802_11: Self = Self(105);
     const LOOP: Self = Self(108);
-    const LINUX_SLL: Self = Self(113);
+    pub(super) const LINUX_SLL: Self = Self(113);
     const IEEE802_11_RADIOTAP: Self = Self(127);
     const PPP_PPPD: Self = Self(166);
     const PPP_WITH_DIR: Self = Self(204);
     const IPV4: Self = Self(228);
     const IPV6: Self = Self(229);
     const NFLOG: Self = Self(239);
-    const LINUX_SLL2: Self = Self(276);
+    pub(super) const LINUX_SLL2: Self = Self(276);
 }
 
 /// The IP packet in a captured frame.

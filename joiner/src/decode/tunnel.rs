@@ -17,8 +17,10 @@ const IPV6: Proto = Proto(41);
 const GRE: Proto = Proto(47);
 const MPLS: Proto = Proto(137);
 
-/// VXLAN's port, and the one Linux used before there was one.
-const VXLAN_PORTS: [u16; 2] = [4789, 8472];
+/// VXLAN's port.
+const VXLAN_PORT: u16 = 4789;
+/// The one Linux used before there was one.
+const OLD_VXLAN_PORT: u16 = 8472;
 const GENEVE_PORT: u16 = 6081;
 const GTP_PORT: u16 = 2152;
 
@@ -36,12 +38,18 @@ pub(super) fn in_ip<'a>(datagram: &Datagram<'a>) -> Option<Result<&'a [u8], Unde
     }
 }
 
+/// Whether datagrams to `port` may carry packets.
+#[inline]
+pub(super) fn has_port(port: u16) -> bool {
+    matches!(port, VXLAN_PORT | OLD_VXLAN_PORT | GENEVE_PORT | GTP_PORT)
+}
+
 /// The packet in a UDP datagram to `port`; `None` if the port is none of a tunnel's, or what comes
 /// there is something else.
 #[inline]
 pub(super) fn in_udp<'a>(port: u16, datagram: &Datagram<'a>) -> Option<&'a [u8]> {
     let payload: fn(&[u8]) -> Result<&[u8], Undecoded> = match port {
-        port if VXLAN_PORTS.contains(&port) => vxlan::payload,
+        VXLAN_PORT | OLD_VXLAN_PORT => vxlan::payload,
         GENEVE_PORT => geneve::payload,
         GTP_PORT => gtp::payload,
         _ => return None,

@@ -136,11 +136,15 @@ impl Host {
         after.map(|&(from, _)| from.max(time_ns)).min()
     }
 
+    /// When anything was lost, as [`lost_at`](Self::lost_at) sees it.
+    pub(crate) fn all_losses(&self) -> impl Iterator<Item = &(i64, i64)> {
+        self.losses.iter().chain(&self.lost_translations)
+    }
+
     /// Whether events were lost around `time_ns`.
     #[must_use]
     pub fn lost_at(&self, time_ns: i64) -> bool {
-        let mut all = self.losses.iter().chain(&self.lost_translations);
-        all.any(|&(from, to)| from <= time_ns && time_ns <= to)
+        self.all_losses().any(|&(from, to)| from <= time_ns && time_ns <= to)
     }
 }
 

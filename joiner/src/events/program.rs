@@ -2,6 +2,7 @@
 //! time of a packet it may have become another program.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use super::identity::{Identity, IdentityId};
 
@@ -53,6 +54,16 @@ impl Programs {
         // Before everything it was what it was at first, unless it first came to be known by an
         // exec: then nothing better is known.
         turns[begun.saturating_sub(1)].identity
+    }
+
+    /// When process number `process` runs the program that it runs at `time_ns`.
+    #[must_use]
+    pub fn same(&self, process: u32, time_ns: i64) -> RangeInclusive<i64> {
+        let Some(turns) = self.0.get(&process) else { return i64::MIN..=i64::MAX };
+        let begun = turns.partition_point(|turn| turn.time_ns <= time_ns);
+        let first = begun.checked_sub(1).map_or(i64::MIN, |last| turns[last].time_ns);
+        let next = turns.get(begun).map_or(i64::MAX, |next| next.time_ns - 1);
+        first..=next
     }
 
     pub(super) fn shift(

@@ -106,7 +106,7 @@ impl Collector {
     /// What `chunk` adds up to, whose packets were decided as `packets`: one for every item that is
     /// a packet, in order.
     #[must_use]
-    pub fn collect(&self, chunk: &Chunk, packets: &[Examined]) -> Collected {
+    pub fn collect(&self, chunk: &Chunk<'_>, packets: &[Examined]) -> Collected {
         let mut out = Collected {
             timeline: Timeline::new(self.width),
             untimed: Counts::default(),

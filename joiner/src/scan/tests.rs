@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::block::{ENHANCED_PACKET, INTERFACE, SECTION};
+use crate::chunk::Item;
 
 fn block(kind: u32, body: &[u8], big: bool) -> Vec<u8> {
     let word = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
@@ -42,21 +44,20 @@ type Scanned = (Vec<(u16, i64)>, Option<Damage>);
 
 /// Link type and time of every packet, and what could not be read.
 fn scan(bytes: &[u8]) -> Result<Scanned, ScanError> {
-    let mut scanner = Scanner::new(bytes, Pool::default())?;
+    let mut scanner = Scanner::new(bytes)?;
+    let mut piece = Piece::default();
     let (mut packets, mut joined) = (vec![], vec![]);
-    while let Some(chunk) = scanner.next_chunk()? {
-        for item in chunk.items() {
+    while scanner.next_piece(&mut piece)? {
+        for item in piece.chunks().flat_map(|chunk| chunk.items()) {
             match item {
                 Item::Block(packet, interface) => {
                     let time_ns = interface.clock.nanoseconds(packet.timestamp());
                     packets.push((interface.link.0, time_ns));
-                    joined.extend_from_slice(packet.bytes());
                 }
                 Item::Record(record, link) => packets.push((link.0, record.time_ns)),
-                Item::Simple(bytes) | Item::Malformed(bytes) | Item::Other(bytes) => {
-                    joined.extend_from_slice(bytes);
-                }
+                Item::Simple(_) | Item::Malformed(_) | Item::Other(_) => {}
             }
+            joined.extend_from_slice(item.bytes());
         }
     }
     if matches!(scanner.framing(), Framing::Pcapng(_)) {
