@@ -175,6 +175,7 @@ impl Examiner {
         decisions: &mut Decisions,
     ) {
         let mut items = chunk.places();
+        let is_big = chunk.order() == ByteOrder::Big;
         while self.gather(&mut items, chunk.offset(), memory, &mut decisions.marks) {
             for waiting in &memory.waiting {
                 if let Some((_, place, _)) = waiting.plain {
@@ -184,8 +185,9 @@ impl Examiner {
             memory.waiting.retain(|waiting| {
                 let known = waiting
                     .plain
-                    .and_then(|(tuple, place, time_ns)| memory.memo.find(place, &tuple, time_ns));
-                if let Some(Known { flow, said, label }) = known {
+                    .and_then(|(tuple, place, time_ns)| memory.memo.find(place, &tuple, time_ns))
+                    .filter(|known| known.is_big == is_big);
+                if let Some(Known { flow, said, label, .. }) = known {
                     memory.labels.count(label);
                     let mark = &mut decisions.marks[waiting.position as usize];
                     (mark.flow, mark.said, mark.label) = (flow, said, label);
@@ -235,6 +237,7 @@ impl Examiner {
         decisions: &mut Decisions,
     ) {
         let order = chunk.order();
+        let is_big = order == ByteOrder::Big;
         for &Waiting { position, plain } in &memory.waiting {
             let mark = &mut decisions.marks[position as usize];
             let Some(item) = chunk.item(mark.at as usize) else { continue };
@@ -247,7 +250,7 @@ impl Examiner {
                     self.matcher.settled((&way.0, way.1), time_ns, &examined.verdict)
                 {
                     let Mark { flow, said, label, .. } = *mark;
-                    memory.memo.keep(place, &tuple, &span, Known { flow, said, label });
+                    memory.memo.keep(place, &tuple, &span, Known { flow, said, label, is_big });
                 }
             }
             decisions.own.push((position, examined));

@@ -20,6 +20,8 @@ pub(crate) struct Known {
     pub(crate) said: u64,
     /// The label that is written on its packets.
     pub(crate) label: u32,
+    /// Whether that is a label of a big-endian section.
+    pub(crate) is_big: bool,
 }
 
 /// One place: 80 bytes. One that was never used has no protocol, which no packet has.
@@ -106,7 +108,7 @@ mod tests {
     }
 
     fn known(flow: u64) -> Known {
-        Known { flow, said: 3, label: 7 }
+        Known { flow, said: 3, label: 7, is_big: false }
     }
 
     #[test]
