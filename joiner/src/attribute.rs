@@ -162,7 +162,7 @@ impl Matcher {
     /// The bound of [`flow_number`](Self::flow_number).
     #[must_use]
     pub fn flow_numbers(&self) -> usize {
-        self.index.flow_numbers()
+        self.index.numbers()
     }
 
     /// Decides about a packet.

@@ -281,24 +281,7 @@ impl Index {
         self.flow_number(&tuple.canonical().0).is_some()
     }
 
-<<<<<<< HEAD
     #[inline]
-=======
-    /// A number of the flow of its own, below [`flow_numbers`](Self::flow_numbers), if any
-    /// conversation has it.
-    #[must_use]
-    pub fn flow_number(&self, key: &FlowKey) -> Option<u32> {
-        let Ends { up, down } = self.flows.get(key)?;
-        Some(if up.is_empty() { down.start } else { up.start })
-    }
-
-    /// The bound of [`flow_number`](Self::flow_number).
-    #[must_use]
-    pub fn flow_numbers(&self) -> usize {
-        self.entries.len()
-    }
-
->>>>>>> c77a263 (Take each piece of a capture through all stages on one thread; cut files in parallel)
     fn slice(&self, range: &Range<u32>) -> &[Entry] {
         let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
         self.entries.get(place(range.start)..place(range.end)).unwrap_or(&[])
