@@ -46,6 +46,9 @@ pub(crate) struct Cutter {
     pub(crate) packets: u64,
     /// Sections and interfaces that were described.
     pub(crate) descriptions: u64,
+    /// Whether it only guesses. What it takes for a description is noted nowhere then: the list of
+    /// interfaces is shared with who knows what comes next in it.
+    is_guess: bool,
 }
 
 impl Cutter {
@@ -60,7 +63,13 @@ impl Cutter {
             Framing::Legacy(_) => legacy::HEADER,
             Framing::Pcapng(_) => 0,
         };
-        Ok((Self { framing: Arc::new(framing), packets: 0, descriptions: 0 }, begin))
+        let framing = Arc::new(framing);
+        Ok((Self { framing, packets: 0, descriptions: 0, is_guess: false }, begin))
+    }
+
+    /// One that guesses with what is known here, and ends where something is described.
+    pub(crate) fn guessing(&self) -> Self {
+        Self { packets: 0, is_guess: true, ..self.clone() }
     }
 
     /// What the next packet is read with.
@@ -138,6 +147,9 @@ impl Cutter {
     /// Takes note of a new section or interface.
     fn describe(&mut self, block: &Block<'_>) -> Result<(), String> {
         self.descriptions += 1;
+        if self.is_guess {
+            return Err("a description where none was expected".to_owned());
+        }
         let Framing::Pcapng(current) = Arc::make_mut(&mut self.framing) else { return Ok(()) };
         if block.kind == SECTION {
             *current = section::parse(block)

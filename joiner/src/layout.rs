@@ -129,7 +129,7 @@ impl<'a> Surveyor<'a> {
             let length = size((self.length - offset).min((PIECE + BEHIND) as u64));
             piece.buffer.fill_at(self.file, offset, length)?;
             (piece.offset, piece.cuts) = (offset, vec![]);
-            let Some(guess) = self.turns.peek(|progress| progress.cutter.clone()) else {
+            let Some(guess) = self.turns.peek(|progress| progress.cutter.guessing()) else {
                 return Ok(());
             };
             let guess = self.guess(guess, &mut piece, limit)?;
@@ -165,7 +165,6 @@ impl<'a> Surveyor<'a> {
         if matches!(cutter.framing(), Framing::Pcapng(section) if section.interfaces.is_empty()) {
             return Ok(None);
         }
-        cutter.packets = 0;
         let Some(begin) = cutter.guess(piece.buffer.bytes(), piece.offset) else {
             return Ok(None);
         };

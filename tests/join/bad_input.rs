@@ -10,7 +10,7 @@ use crate::scene::{pcap, pcapng, put, scene};
 use crate::tools::{ebpfjoin, failure};
 
 /// The error of a join of `in.pcapng` and `ev.parquet`, which must leave nothing behind.
-fn refused(folder: &TempDir, args: &[&str]) -> String {
+pub(crate) fn refused(folder: &TempDir, args: &[&str]) -> String {
     let before = list(folder);
     let message = failure(&ebpfjoin(folder.path(), args));
     assert_eq!(list(folder), before, "nothing is left behind");
