@@ -227,6 +227,27 @@ fn packets_of_interfaces_that_nobody_described_are_copied_and_counted() {
     assert_eq!(summary["source"]["named"], 1);
 }
 
+#[test]
+fn an_end_of_options_that_claims_a_length_keeps_no_packet_from_its_name() {
+    for order in &ORDERS {
+        let mut file = begin(order, &[(9, vec![9])]);
+        for (n, data) in datagrams().iter().enumerate() {
+            let mut packet = order.packet(packet_ns(n), data, &[(1, b"theirs".to_vec())]);
+            // The length of the last option, before that of the block.
+            let at = packet.len() - 6;
+            packet[at..at + 2].copy_from_slice(&order.u16(64));
+            file.extend(packet);
+        }
+        // tshark takes the file for damaged.
+        let folder = scene();
+        put(&folder, "in.pcapng", &file);
+        join(folder.path(), "in.pcapng", &[]);
+        let output = fs::read(folder.path().join("out.pcapng")).expect("output");
+        assert_eq!(stripped(read(&output)), read(&file), "big: {}", order.big);
+        assert_eq!(names(folder.path()), usual());
+    }
+}
+
 /// Kuznetzov's format: interface, protocol and direction behind the usual header of a packet.
 #[test]
 fn the_modified_legacy_format_is_read_in_both_byte_orders() {

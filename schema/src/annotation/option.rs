@@ -140,15 +140,16 @@ impl<'a> Options<'a> {
     fn read(&mut self) -> Option<RawOption<'a>> {
         let rest = self.bytes.get(self.offset..)?;
         let (code, rest) = rest.split_first_chunk()?;
+        let code = self.order.u16(*code);
         let (length, rest) = rest.split_first_chunk()?;
+        if code == OPT_END {
+            // Whatever length it claims.
+            return Some(RawOption { code, value: &[] });
+        }
         let length = usize::from(self.order.u16(*length));
         let value = rest.get(..length)?;
         // Some writers leave out the last option's padding.
-        let padded = (length + padding(length)).min(rest.len());
-        let code = self.order.u16(*code);
-        if code != OPT_END {
-            self.offset += 4 + padded;
-        }
+        self.offset += 4 + (length + padding(length)).min(rest.len());
         Some(RawOption { code, value })
     }
 }
@@ -192,6 +193,16 @@ mod tests {
         assert_eq!(out, [0, 8, 0, 8, 0, 0, 1, 2, 0, 0, 0, 3]);
         let option = Options::new(&out, ByteOrder::Big).next().expect("one").expect("whole");
         assert_eq!(option.process_thread(ByteOrder::Big), Some((0x0102, 3)));
+    }
+
+    #[test]
+    fn an_end_that_claims_a_length_is_no_cut_option() {
+        for length in [0, 4, 0xff] {
+            let options = [&[1, 0, 1, 0, b'x', 0, 0, 0][..], &[0, 0, length, 0]].concat();
+            let mut reader = Options::new(&options, ByteOrder::Little);
+            assert!(matches!(reader.next(), Some(Ok(RawOption { code: 1, value: b"x" }))));
+            assert_eq!((reader.next(), reader.offset()), (None, 8));
+        }
     }
 
     proptest! {
