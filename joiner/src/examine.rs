@@ -17,7 +17,7 @@ use crate::attribute::{Matcher, Seen, Verdict};
 use crate::chunk::{Captured, Chunk, Item, Items};
 use crate::clock::CaptureClock;
 use crate::config::Style;
-use crate::decode::plain::{PlainTuple, plain};
+use crate::decode::plain::{PlainTuple, glance};
 use crate::decode::{Origin, Packet, Tcp, Undecoded, decode, decode_within, interface_index};
 use crate::fragment::Fragments;
 use crate::label::{LabelId, Labels};
@@ -127,8 +127,10 @@ impl<'a> Memory<'a> {
 struct Waiting {
     /// Position among the chunk's packets.
     position: u32,
-    /// Its tuple and time, if what was decided of others may hold for it.
-    plain: Option<(PlainTuple, Place, i64)>,
+    /// Its tuple, where that is seen at once.
+    tuple: Option<PlainTuple>,
+    /// Where to look for it, and its time, if what was decided of others may hold for it.
+    plain: Option<(Place, i64)>,
 }
 
 /// All that is needed to decide.
@@ -178,15 +180,18 @@ impl Examiner {
         let is_big = chunk.order() == ByteOrder::Big;
         while self.gather(&mut items, chunk.offset(), memory, &mut decisions.marks) {
             for waiting in &memory.waiting {
-                if let Some((_, place, _)) = waiting.plain {
+                if let Some((place, _)) = waiting.plain {
                     memory.memo.touch(place);
                 }
             }
             memory.waiting.retain(|waiting| {
-                let known = waiting
-                    .plain
-                    .and_then(|(tuple, place, time_ns)| memory.memo.find(place, &tuple, time_ns))
-                    .filter(|known| known.is_big == is_big);
+                let known =
+                    waiting.tuple.zip(waiting.plain).and_then(|(tuple, (place, time_ns))| {
+                        memory
+                            .memo
+                            .find(place, &tuple, time_ns)
+                            .filter(|known| known.is_big == is_big)
+                    });
                 if let Some(Known { flow, said, label, .. }) = known {
                     memory.labels.count(label);
                     let mark = &mut decisions.marks[waiting.position as usize];
@@ -214,17 +219,19 @@ impl Examiner {
             if !item.is_packet() {
                 continue;
             }
-            let plain = item.captured().and_then(|captured| {
-                let tuple = plain(captured.link, captured.data)?;
-                if self.clock.is_doubtful(captured.time_ns) {
+            let captured = item.captured();
+            let seen = captured.and_then(|captured| glance(captured.link, captured.data));
+            let plain = captured.zip(seen).and_then(|(captured, seen)| {
+                if seen.is_syn || self.clock.is_doubtful(captured.time_ns) {
                     return None;
                 }
                 let time_ns = self.clock.steady(captured.time_ns, offset + at as u64);
-                Some((tuple, Place(tuple.hash()), time_ns))
+                Some((Place(seen.tuple.hash()), time_ns))
             });
             let position = u32::try_from(marks.len()).unwrap_or(u32::MAX);
             marks.push(Mark::new(&item, at));
-            memory.waiting.push(Waiting { position, plain });
+            let tuple = seen.map(|seen| seen.tuple);
+            memory.waiting.push(Waiting { position, tuple, plain });
         }
         !memory.waiting.is_empty()
     }
@@ -238,17 +245,18 @@ impl Examiner {
     ) {
         let order = chunk.order();
         let is_big = order == ByteOrder::Big;
-        for &Waiting { position, plain } in &memory.waiting {
+        for tuple in memory.waiting.iter().filter_map(|waiting| waiting.tuple) {
+            self.matcher.touch(&tuple.tuple().canonical().0);
+        }
+        for &Waiting { position, tuple, plain } in &memory.waiting {
             let mark = &mut decisions.marks[position as usize];
             let Some(item) = chunk.item(mark.at as usize) else { continue };
             let examined = self.one(&item, chunk.boot_id(), chunk.offset() + u64::from(mark.at));
             mark.decide(&examined, &mut memory.labels, order);
             memory.labels.count(mark.label);
-            if let Some((tuple, place, time_ns)) = plain {
-                let way = tuple.tuple().canonical();
-                if let Some(span) =
-                    self.matcher.settled((&way.0, way.1), time_ns, &examined.verdict)
-                {
+            if let Some((tuple, (place, time_ns))) = tuple.zip(plain) {
+                let (key, way) = tuple.tuple().canonical();
+                if let Some(span) = self.matcher.settled((&key, way), time_ns, &examined.verdict) {
                     let Mark { flow, said, label, .. } = *mark;
                     memory.memo.keep(place, &tuple, &span, Known { flow, said, label, is_big });
                 }

@@ -82,7 +82,7 @@ impl Sources {
         let clock = CaptureClock::new(timeline.unwrap_or_default(), &survey.jumps, survey.span());
         let span = survey.span();
         let Survey { syns, fragments, .. } = survey;
-        let syns: Vec<Syn> = syns
+        let mut syns: Vec<Syn> = syns
             .into_iter()
             .map(|(syn, position)| Syn { time_ns: clock.steady(syn.time_ns, position), ..syn })
             .collect();
@@ -91,12 +91,11 @@ impl Sources {
             ..first
         }));
 
-        let seen = SynTable::from_unordered(syns.clone());
+        let seen = SynTable::from_unordered(&mut syns);
         let clocks: Vec<Estimate> = (0..recordings.hosts.len())
             .filter_map(|host| u16::try_from(host).ok().map(HostId))
             .map(|host| self.clock_offset.of(estimate(&recordings, &index, &seen, host)))
             .collect();
-        drop(seen);
         if clocks.iter().any(|clock| matches!(clock.use_, Use::Applied | Use::Given)) {
             for estimate in &clocks {
                 recordings.shift(estimate.host, |time_ns| estimate.moved(time_ns));
@@ -104,7 +103,7 @@ impl Sources {
             index = Arc::new(Index::new(&recordings));
         }
         let captured_on = host.map(|host| recordings.host(host).name.clone());
-        let matcher = Matcher::new(recordings, index, syns, &table, self.windows);
+        let matcher = Matcher::with_syns(recordings, index, (syns, seen), &table, self.windows);
         let matcher = matcher.captured_on(host);
         let examiner = Examiner { matcher, clock, fragments };
         Ok(Prepared { examiner, layout, clocks, captured_on, span })

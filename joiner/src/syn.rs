@@ -2,6 +2,8 @@
 //! their times alone do not: retransmitted SYNs share a sequence number, a new number is a new
 //! connection.
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 use schema::flow::Way;
 use schema::{FiveTuple, FlowKey};
@@ -45,46 +47,100 @@ impl Attempt {
 /// The attempts of every flow, in order of time.
 #[derive(Debug, Default)]
 pub struct SynTable {
-    flows: HashMap<FlowKey, Vec<Attempt>>,
+    /// By flow, where its attempts are.
+    flows: HashMap<FlowKey, Range<u32>>,
+    /// Those of one flow are neighbours.
+    attempts: Vec<Attempt>,
 }
 
 impl SynTable {
-    /// Sorts out `syns`, which may come in any order.
+    /// Sorts out `syns`, which may come in any order and are put in that of their times.
     #[must_use]
-    pub fn from_unordered(mut syns: Vec<Syn>) -> Self {
+    pub fn from_unordered(syns: &mut [Syn]) -> Self {
         // A SYN-ACK of the same instant answers: it goes after the SYN.
         syns.sort_by_key(|syn| (syn.time_ns, syn.ack.is_some(), syn.tuple, syn.seq));
-        let mut flows: HashMap<FlowKey, Vec<Attempt>> = HashMap::new();
-        for Syn { tuple, time_ns, seq, ack } in syns {
-            let (key, way) = tuple.canonical();
-            let attempts = flows.entry(key).or_default();
-            if let Some(ack) = ack {
-                let answered = |a: &&mut Attempt| a.opener != way && a.is_acked_by(ack);
-                if let Some(attempt) = attempts.iter_mut().rev().find(answered) {
-                    attempt.answered_ns.get_or_insert(time_ns);
-                    attempt.last_ns = time_ns;
+        let mut flows: HashMap<FlowKey, Range<u32>> = HashMap::new();
+        // For each flow, how many of `syns` are its; then where the next of them goes.
+        let mut places: Vec<u32> = vec![];
+        let numbers: Vec<u32> = syns
+            .iter()
+            .map(|syn| {
+                let next = position(places.len());
+                let range = flows.entry(syn.tuple.canonical().0).or_insert(next..next);
+                if range.start == next {
+                    places.push(0);
                 }
-                continue;
-            }
-            match attempts.iter_mut().rev().find(|attempt| attempt.opener == way) {
-                Some(last) if last.seq == seq => last.last_ns = time_ns,
-                _ => attempts.push(Attempt {
-                    opener: way,
-                    seq,
-                    first_ns: time_ns,
-                    last_ns: time_ns,
-                    answered_ns: None,
-                }),
-            }
+                places[range.start as usize] += 1;
+                range.start
+            })
+            .collect();
+        let mut end = 0;
+        for place in &mut places {
+            end += std::mem::replace(place, end);
         }
-        Self { flows }
+        let mut by_flow = vec![0_u32; syns.len()];
+        for (syn, number) in (0..).zip(&numbers) {
+            let place = &mut places[*number as usize];
+            by_flow[*place as usize] = syn;
+            *place += 1;
+        }
+        drop(numbers);
+        // Each place is now the end of its flow.
+        let mut attempts = vec![];
+        let mut from = 0;
+        let ranges: Vec<Range<u32>> = places
+            .iter()
+            .map(|&to| {
+                let first = attempts.len();
+                for &syn in &by_flow[from as usize..to as usize] {
+                    note(&mut attempts, first, &syns[syn as usize]);
+                }
+                from = to;
+                position(first)..position(attempts.len())
+            })
+            .collect();
+        for range in flows.values_mut() {
+            *range = ranges[range.start as usize].clone();
+        }
+        attempts.shrink_to_fit();
+        Self { flows, attempts }
     }
 
     /// The attempts of flow `key`, in order of time.
     #[must_use]
     pub fn attempts(&self, key: &FlowKey) -> &[Attempt] {
-        self.flows.get(key).map_or(&[], Vec::as_slice)
+        let range = self.flows.get(key);
+        range.map_or(&[], |range| &self.attempts[range.start as usize..range.end as usize])
     }
+}
+
+/// Takes note of the next SYN or SYN-ACK of a flow whose attempts are those from `first` on.
+fn note(attempts: &mut Vec<Attempt>, first: usize, syn: &Syn) {
+    let Syn { tuple, time_ns, seq, ack } = *syn;
+    let (_, way) = tuple.canonical();
+    let its = &mut attempts[first..];
+    if let Some(ack) = ack {
+        let answered = |a: &&mut Attempt| a.opener != way && a.is_acked_by(ack);
+        if let Some(attempt) = its.iter_mut().rev().find(answered) {
+            attempt.answered_ns.get_or_insert(time_ns);
+            attempt.last_ns = time_ns;
+        }
+        return;
+    }
+    match its.iter_mut().rev().find(|attempt| attempt.opener == way) {
+        Some(last) if last.seq == seq => last.last_ns = time_ns,
+        _ => attempts.push(Attempt {
+            opener: way,
+            seq,
+            first_ns: time_ns,
+            last_ns: time_ns,
+            answered_ns: None,
+        }),
+    }
+}
+
+fn position(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -101,7 +157,7 @@ mod tests {
         let syn = |time_ns, seq| Syn { tuple, time_ns, seq, ack: None };
         let answer = Syn { tuple: tuple.reversed(), time_ns: 3, seq: 900, ack: Some(8) };
         let late = Syn { tuple: tuple.reversed(), time_ns: 20, seq: 901, ack: Some(8) };
-        let table = SynTable::from_unordered(vec![syn(10, 9), answer, late, syn(1, 7), syn(2, 7)]);
+        let table = SynTable::from_unordered(&mut [syn(10, 9), answer, late, syn(1, 7), syn(2, 7)]);
         let (key, opener) = tuple.canonical();
         assert_eq!(
             table.attempts(&key),

@@ -225,8 +225,8 @@ mod tests {
         Translation { host, namespace, original, onward, start_ns, end_ns: i64::MAX }
     }
 
-    fn table(all: Vec<Translation>, syns: Vec<Syn>) -> Translations {
-        Translations::new(all, &SynTable::from_unordered(syns), &Windows::default())
+    fn table(all: Vec<Translation>, mut syns: Vec<Syn>) -> Translations {
+        Translations::new(all, &SynTable::from_unordered(&mut syns), &Windows::default())
     }
 
     fn tuples(views: &[View]) -> Vec<FiveTuple> {

@@ -60,6 +60,22 @@ fn fold(a: u64, b: u64) -> u64 {
 #[inline]
 #[must_use]
 pub fn plain(link: LinkType, bytes: &[u8]) -> Option<PlainTuple> {
+    glance(link, bytes).filter(|glance| !glance.is_syn).map(|glance| glance.tuple)
+}
+
+/// What is seen of a packet at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Its tuple.
+    pub tuple: PlainTuple,
+    /// Whether it is TCP with the SYN flag; else it is plain.
+    pub is_syn: bool,
+}
+
+/// The tuple of a packet that is plain but for the SYN flag.
+#[inline]
+#[must_use]
+pub fn glance(link: LinkType, bytes: &[u8]) -> Option<Glance> {
     let (ethertype, packet) = match link {
         LinkType::ETHERNET => {
             let (header, rest) = bytes.split_first_chunk::<14>()?;
@@ -87,7 +103,7 @@ pub fn plain(link: LinkType, bytes: &[u8]) -> Option<PlainTuple> {
 }
 
 #[inline]
-fn plain_v4(bytes: &[u8]) -> Option<PlainTuple> {
+fn plain_v4(bytes: &[u8]) -> Option<Glance> {
     let (header, rest) = bytes.split_first_chunk::<20>()?;
     let [version, _, l0, l1, _, _, f0, f1, _, proto, _, _, s0, s1, s2, s3, d0, d1, d2, d3] =
         *header;
@@ -96,40 +112,42 @@ fn plain_v4(bytes: &[u8]) -> Option<PlainTuple> {
         return None;
     }
     let length = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(20)?;
-    let ports = plain_ports(proto, length, rest)?;
+    let (ports, is_syn) = plain_ports(proto, length, rest)?;
     let src = u64::from(u32::from_be_bytes([s0, s1, s2, s3])) | MAPPED;
     let dst = u64::from(u32::from_be_bytes([d0, d1, d2, d3])) | MAPPED;
-    Some(PlainTuple::new([0, src], [0, dst], ports, proto))
+    Some(Glance { tuple: PlainTuple::new([0, src], [0, dst], ports, proto), is_syn })
 }
 
 #[inline]
-fn plain_v6(bytes: &[u8]) -> Option<PlainTuple> {
+fn plain_v6(bytes: &[u8]) -> Option<Glance> {
     let (header, rest) = bytes.split_first_chunk::<40>()?;
     let [version, _, _, _, l0, l1, proto, ..] = *header;
     if version >> 4 != 6 {
         return None;
     }
-    let ports = plain_ports(proto, usize::from(u16::from_be_bytes([l0, l1])), rest)?;
+    let length = usize::from(u16::from_be_bytes([l0, l1]));
+    let (ports, is_syn) = plain_ports(proto, length, rest)?;
     let word = |at: usize| header[at..].first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
     let (src, dst) = ([word(8), word(16)], [word(24), word(32)]);
-    Some(PlainTuple::new(src, dst, ports, proto))
+    Some(Glance { tuple: PlainTuple::new(src, dst, ports, proto), is_syn })
 }
 
-/// Both ports of a segment or datagram of `length` bytes that begins with `bytes`.
+/// Both ports of a segment or datagram of `length` bytes that begins with `bytes`, and whether it has
+/// the SYN flag.
 #[inline]
-fn plain_ports(proto: u8, length: usize, bytes: &[u8]) -> Option<u32> {
+fn plain_ports(proto: u8, length: usize, bytes: &[u8]) -> Option<(u32, bool)> {
     match proto {
         // As far as the flags.
         TCP if length >= 14 => {
             let header = bytes.first_chunk::<14>()?;
             let ports = u32::from_be_bytes([header[0], header[1], header[2], header[3]]);
-            (header[13] & Tcp::SYN == 0).then_some(ports)
+            Some((ports, header[13] & Tcp::SYN != 0))
         }
         UDP if length >= 4 => {
             let ports = u32::from_be_bytes(*bytes.first_chunk()?);
             #[expect(clippy::cast_possible_truncation, reason = "the lower half is the receiver's")]
             let receiver = ports as u16;
-            (!tunnel::has_port(receiver)).then_some(ports)
+            (!tunnel::has_port(receiver)).then_some((ports, false))
         }
         _ => None,
     }
@@ -224,6 +242,11 @@ mod tests {
                 prop_assert!(is_plain(&long), "{:?}", long);
                 prop_assert_eq!(short.tuple(), long.tuple);
                 prop_assert_eq!(long.first_of, None);
+            }
+            if let Some(glance) = glance(link, &frame) {
+                let long = decode(link, &frame).expect("the long way leads somewhere");
+                prop_assert_eq!(glance.tuple.tuple(), long.tuple);
+                prop_assert_eq!(glance.is_syn, !is_plain(&long));
             }
         }
 
