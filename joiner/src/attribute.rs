@@ -19,6 +19,8 @@ use crate::syn::{Syn, SynTable};
 
 mod behind;
 mod elsewhere;
+mod fetch;
+mod handed;
 mod lanes;
 mod listener;
 mod lives;
@@ -34,6 +36,8 @@ mod trace;
 mod translate;
 mod verdict;
 
+pub(crate) use self::fetch::Fetched;
+use self::handed::HandedOver;
 use self::lanes::{Fit, Found};
 use self::listener::Listeners;
 use self::own_syn::OwnSyns;
@@ -74,6 +78,7 @@ pub struct Matcher {
     translations: Translations,
     publications: Publications,
     proxies: Proxies,
+    handed_over: HandedOver,
     places: seen::Places,
     windows: Windows,
 }
@@ -142,6 +147,7 @@ impl Matcher {
             listeners: Listeners::new(&recordings),
             publications: Publications::new(publications),
             proxies: Proxies::new(&recordings),
+            handed_over: HandedOver::new(&recordings),
             recordings,
             index,
             syns,
@@ -168,12 +174,6 @@ impl Matcher {
     #[must_use]
     pub fn flow_number(&self, key: &FlowKey) -> Option<u32> {
         self.index.flow_number(key)
-    }
-
-    /// Brings nearer what is known of the flow `key`: many at a time cost little more than one.
-    #[inline]
-    pub(crate) fn touch(&self, key: &FlowKey) {
-        self.index.touch(self.index.hash(key));
     }
 
     /// The bound of [`flow_number`](Self::flow_number).

@@ -150,13 +150,6 @@ impl Recordings {
         self.programs.at(self.identity(id).proc, id, time_ns)
     }
 
-    /// Whether `life` was ever handed to anybody.
-    #[must_use]
-    pub fn is_handed_over(&self, life: LifeId) -> bool {
-        let at = self.handovers.partition_point(|handover| handover.life < life);
-        self.handovers.get(at).is_some_and(|handover| handover.life == life)
-    }
-
     /// Who `life` was handed to by `time_ns`, if anybody.
     #[must_use]
     pub fn handed_over(&self, life: LifeId, time_ns: i64) -> Option<IdentityId> {

@@ -13,7 +13,7 @@ use schema::annotation::option::ByteOrder;
 use schema::flow::Way;
 use schema::{FiveTuple, FlowKey, Proto};
 
-use crate::attribute::{Matcher, Seen, Verdict};
+use crate::attribute::{Fetched, Matcher, Seen, Verdict};
 use crate::chunk::{Captured, Chunk, Item, Items};
 use crate::clock::CaptureClock;
 use crate::config::Style;
@@ -104,13 +104,19 @@ pub(crate) struct Memory<'a> {
     memo: Memo,
     pub(crate) labels: Labels<'a>,
     waiting: Vec<Waiting>,
+    fetched: Fetched,
 }
 
 impl<'a> Memory<'a> {
     /// Nothing yet; at most `places` flows at a time.
     pub(crate) fn new(matcher: &'a Matcher, style: Style, places: usize) -> Self {
         let labels = Labels::new(Renderer::new(matcher.recordings()), style);
-        Self { memo: Memo::new(places), labels, waiting: Vec::with_capacity(BATCH) }
+        Self {
+            memo: Memo::new(places),
+            labels,
+            waiting: Vec::with_capacity(BATCH),
+            fetched: Fetched::default(),
+        }
     }
 
     /// Makes room, where all that it remembers becomes too much.
@@ -245,9 +251,8 @@ impl Examiner {
     ) {
         let order = chunk.order();
         let is_big = order == ByteOrder::Big;
-        for tuple in memory.waiting.iter().filter_map(|waiting| waiting.tuple) {
-            self.matcher.touch(&tuple.tuple().canonical().0);
-        }
+        let tuples = memory.waiting.iter().filter_map(|waiting| waiting.tuple);
+        self.matcher.fetch(tuples.map(|tuple| tuple.tuple().canonical().0), &mut memory.fetched);
         for &Waiting { position, tuple, plain } in &memory.waiting {
             let mark = &mut decisions.marks[position as usize];
             let Some(item) = chunk.item(mark.at as usize) else { continue };

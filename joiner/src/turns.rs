@@ -2,11 +2,19 @@
 //! thread has it. Whoever takes the numbers one after the other always works on the lowest that is
 //! left, so that nobody waits for what nobody does.
 
+use std::hint;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
+
+/// Looks at whose turn it is before a thread goes to sleep: some 20 µs. To be woken takes longer than
+/// that, most of all in a virtual machine, and turns are short.
+const LOOKS: u32 = 2000;
 
 /// A value that is worked on in turn.
 #[derive(Debug)]
 pub(crate) struct Turns<T> {
+    /// Whose turn it is, to be looked at without a lock.
+    current: AtomicU64,
     state: Mutex<State<T>>,
     changed: Condvar,
 }
@@ -21,11 +29,17 @@ struct State<T> {
 impl<T> Turns<T> {
     pub(crate) fn new(value: T) -> Self {
         let state = State { next: 0, is_stopped: false, value };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        let current = AtomicU64::new(0);
+        Self { current, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Waits for turn `number`, and works on the value. `None` if it will not come.
     pub(crate) fn take<R>(&self, number: u64, work: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let mut looks = 0;
+        while self.current.load(Ordering::Relaxed) != number && looks < LOOKS {
+            looks += 1;
+            hint::spin_loop();
+        }
         let mut state = self.state.lock().ok()?;
         while state.next != number && !state.is_stopped {
             state = self.changed.wait(state).ok()?;
@@ -36,6 +50,7 @@ impl<T> Turns<T> {
         let result = work(&mut state.value);
         state.next = number + 1;
         drop(state);
+        self.current.store(number + 1, Ordering::Relaxed);
         self.changed.notify_all();
         Some(result)
     }

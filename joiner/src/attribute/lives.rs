@@ -119,9 +119,8 @@ impl Matcher {
     /// Who is at the local end of `conversation` at `time_ns`.
     pub(super) fn owner(&self, conversation: ConversationId, time_ns: i64) -> Option<IdentityId> {
         let conversation = self.recordings.conversation(conversation);
-        self.recordings
-            .handed_over(conversation.life, time_ns)
-            .or(conversation.owner)
-            .or(self.recordings.life(conversation.life).owner)
+        let life = conversation.life;
+        let handed = self.handed_over.has(life).then(|| self.recordings.handed_over(life, time_ns));
+        handed.flatten().or(conversation.owner).or(self.recordings.life(life).owner)
     }
 }

@@ -63,7 +63,7 @@ impl Matcher {
             } => {
                 let open = self.open_alone(entries, id, time_ns)?;
                 let life = self.recordings.conversation(id).life;
-                let is_kept = !self.recordings.is_handed_over(life);
+                let is_kept = !self.handed_over.has(life);
                 // As it was called when it opened the socket.
                 let opener = self.owner(id, time_ns)?;
                 let forwards = !self.proxies.is_empty()

@@ -1,0 +1,54 @@
+//! Brings nearer what decisions about many packets will read. With more flows than any cache holds each
+//! of these reads waits for the memory; done for many packets at a time, and step by step, they wait
+//! together. Nothing is decided here.
+
+use std::hint::black_box;
+
+use schema::FlowKey;
+
+use super::Matcher;
+use crate::events::{ConversationId, LifeId};
+use crate::index::Found;
+
+/// What was found on the way, kept for its memory.
+#[derive(Debug, Default)]
+pub(crate) struct Fetched {
+    keys: Vec<(FlowKey, u64)>,
+    found: Vec<Found>,
+    conversations: Vec<ConversationId>,
+    lives: Vec<LifeId>,
+}
+
+impl Matcher {
+    /// Reads ahead for packets of the flows `keys`.
+    pub(crate) fn fetch(&self, keys: impl Iterator<Item = FlowKey>, fetched: &mut Fetched) {
+        let Fetched { keys: hashed, found, conversations, lives } = fetched;
+        hashed.clear();
+        hashed.extend(keys.map(|key| (key, self.index.hash(&key))));
+        for (_, hash) in &*hashed {
+            self.index.touch(*hash);
+        }
+        found.clear();
+        found.extend(hashed.iter().filter_map(|(key, hash)| self.index.find(*hash, key)));
+        for place in &*found {
+            self.index.touch_entries(*place);
+        }
+        for (key, _) in &*hashed {
+            black_box(self.syns.attempts(key).first().map(|attempt| attempt.seq));
+        }
+        conversations.clear();
+        for place in &*found {
+            let flow = self.index.flow(*place);
+            let firsts = [flow.up.first(), flow.down.first()];
+            conversations.extend(firsts.into_iter().flatten().map(|entry| entry.conversation));
+        }
+        lives.clear();
+        for id in &*conversations {
+            black_box(self.own_syns.of(*id));
+            lives.push(self.recordings.conversation(*id).life);
+        }
+        for id in &*lives {
+            black_box(self.recordings.life(*id).owner);
+        }
+    }
+}
