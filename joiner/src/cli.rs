@@ -91,6 +91,19 @@ pub struct JoinArgs {
     /// Leave out the standard option with the sender's process and thread id
     #[arg(long)]
     no_pid_option: bool,
+    /// Name the addresses of containers and pods, and say what interfaces are for
+    ///
+    /// A name resolution block before the first packet has the addresses that one container or pod
+    /// alone had while the capture was made; descriptions of interfaces that lack a text get one,
+    /// such as `vethd38ebdb (container web)`.
+    #[arg(long)]
+    names: bool,
+    /// Write processes as macOS does, too: Wireshark 4.6 shows them without any plugin
+    ///
+    /// As frame.darwin.process_info.pid and .pname. Only in little-endian captures of one section
+    /// that have none of their own.
+    #[arg(long)]
+    native: bool,
     /// How to compress the output, whatever its name
     #[arg(long, value_enum)]
     compress: Option<Compression>,
@@ -276,7 +289,11 @@ impl JoinArgs {
             packets: self.packets,
             report: self.report,
             detail: self.detail,
-            style: Style { pid_option: !self.no_pid_option },
+            style: Style {
+                pid_option: !self.no_pid_option,
+                names: self.names,
+                native: self.native,
+            },
             progress: !self.quiet,
         };
         Task::Join(Box::new(config), report)

@@ -25,10 +25,14 @@ pub enum Detail {
 }
 
 /// How the output is to be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
     /// Whether to write `epb_processid_threadid`.
     pub pid_option: bool,
+    /// Whether to name addresses and interfaces.
+    pub names: bool,
+    /// Whether to write the process blocks of macOS.
+    pub native: bool,
 }
 
 /// What the clock of a recording has to do with that of the capture.

@@ -1,10 +1,12 @@
 //! What an enriched file may say beside its packets: names of addresses ([`names`]), what interfaces
 //! are for ([`interfaces`]), and processes in the form that Wireshark 4.6 shows without a plugin
-//! ([`native`]). Bytes of blocks and options, nothing else; where they go is the output's business.
+//! ([`native`]). [`edits`] tells where in the file all that goes.
 
+pub mod edits;
 pub mod interfaces;
 pub mod names;
 pub mod native;
+pub mod outline;
 pub mod residents;
 
 use schema::annotation::option::ByteOrder;

@@ -9,6 +9,7 @@ use crate::attribute::{SideVerdict, Verdict, Via};
 use crate::block::packet::Added;
 use crate::config::Style;
 use crate::events::IdentityId;
+use crate::extra::native::{self, Processes};
 use crate::render::Renderer;
 use crate::summary::Counts;
 
@@ -53,8 +54,9 @@ pub(crate) struct Rendered {
 
 impl Rendered {
     /// The options of a packet about which `verdict` says `comment`.
+    /// `ordinal` is that of the sender's process block, if there are such.
     pub(crate) fn new(
-        originator: Option<(u32, u32)>,
+        (originator, ordinal): (Option<(u32, u32)>, Option<u32>),
         comment: &str,
         order: ByteOrder,
         mut bytes: Vec<u8>,
@@ -65,6 +67,9 @@ impl Rendered {
         }
         let process = bytes.len();
         option::append(OPT_COMMENT, comment.as_bytes(), order, &mut bytes);
+        if let Some(ordinal) = ordinal {
+            native::append_option(ordinal, &mut bytes);
+        }
         bytes.extend_from_slice(&[0; 4]);
         Self { bytes, process }
     }
@@ -104,6 +109,7 @@ pub(crate) struct Label {
 pub(crate) struct Labels<'a> {
     renderer: Renderer<'a>,
     style: Style,
+    processes: Option<&'a Processes>,
     ids: HashMap<Key, LabelId>,
     all: Vec<Label>,
     text: String,
@@ -115,7 +121,13 @@ impl<'a> Labels<'a> {
     /// None yet.
     pub(crate) fn new(renderer: Renderer<'a>, style: Style) -> Self {
         let (ids, all, text) = Default::default();
-        Self { renderer, style, ids, all, text, forgotten: Counts::default() }
+        let (processes, forgotten) = (None, Counts::default());
+        Self { renderer, style, processes, ids, all, text, forgotten }
+    }
+
+    /// Has packets refer to the blocks of `processes`, if there are such.
+    pub(crate) fn refer_to(&mut self, processes: Option<&'a Processes>) {
+        self.processes = processes;
     }
 
     /// Whether so many are kept that they are better forgotten.
@@ -141,7 +153,8 @@ impl<'a> Labels<'a> {
         let options = if verdict.is_named() {
             self.text.clear();
             self.renderer.brief(verdict, &mut self.text);
-            Rendered::new(originator, &self.text, order, vec![])
+            let sender = (originator, self.ordinal(verdict));
+            Rendered::new(sender, &self.text, order, vec![])
         } else {
             Rendered::default()
         };
@@ -154,6 +167,12 @@ impl<'a> Labels<'a> {
     /// Who sent the packet, if that is to be written in the standard option.
     pub(crate) fn originator(&self, verdict: &Verdict) -> Option<(u32, u32)> {
         self.style.pid_option.then(|| self.renderer.originator(verdict)).flatten()
+    }
+
+    /// The number of the sender's process block, if there are such.
+    pub(crate) fn ordinal(&self, verdict: &Verdict) -> Option<u32> {
+        let SideVerdict::Named { owner, .. } = verdict.src else { return None };
+        self.processes?.ordinal(owner)
     }
 
     pub(crate) fn renderer(&self) -> Renderer<'a> {

@@ -6,6 +6,7 @@ use schema::annotation::option::ByteOrder;
 use crate::block::packet::{Added, PacketBlock};
 use crate::chunk::{Chunk, Item};
 use crate::examine::{Decisions, Examined, Examiner, Mark};
+use crate::extra::edits::{Edit, Extras};
 use crate::label::{Labels, Rendered};
 use crate::sequence::Form;
 
@@ -45,7 +46,7 @@ impl Output {
     /// get `forms`: one for each.
     pub(crate) fn render(
         &mut self,
-        examiner: &Examiner,
+        (examiner, extras): (&Examiner, &Extras),
         chunk: Chunk<'_>,
         (decisions, forms): (&Decisions, &[Form]),
         labels: &Labels<'_>,
@@ -54,11 +55,19 @@ impl Output {
         self.bytes.reserve(input.len() + input.len() / 4);
         let rendering = Rendering { examiner, chunk, labels, order: chunk.order() };
         let mut own = decisions.own.iter().peekable();
+        let begin = chunk.offset();
+        let mut edits = extras.within(begin..begin + input.len() as u64);
         // Bytes before it are in the output.
         let mut copied = 0;
         for ((position, mark), form) in (0..).zip(&decisions.marks).zip(forms) {
             let known = own.next_if(|(own, _)| *own == position).map(|(_, examined)| examined);
             let (at, end) = (mark.at as usize, mark.at as usize + mark.length as usize);
+            while let Some((edit, rest)) = edits.split_first()
+                && edit.range.start <= begin + u64::from(mark.at)
+            {
+                copied = self.edit(edit, &chunk, copied);
+                edits = rest;
+            }
             if !mark.is_bare {
                 let before = input.get(copied..at).unwrap_or_default();
                 if self.other(&rendering, (mark, known), *form, before) {
@@ -81,7 +90,22 @@ impl Output {
             }
             copied = end;
         }
+        for edit in edits {
+            copied = self.edit(edit, &chunk, copied);
+        }
         self.bytes.extend_from_slice(input.get(copied..).unwrap_or_default());
+    }
+
+    /// Appends what stands before `edit`, from byte `copied` of the chunk on, and what takes the place
+    /// of what it is for; what is in the output by then.
+    #[inline(never)]
+    fn edit(&mut self, edit: &Edit, chunk: &Chunk<'_>, copied: usize) -> usize {
+        let place =
+            |position: u64| usize::try_from(position - chunk.offset()).unwrap_or(usize::MAX);
+        let (begin, end) = (place(edit.range.start), place(edit.range.end));
+        self.bytes.extend_from_slice(chunk.bytes().get(copied..begin).unwrap_or_default());
+        self.bytes.extend_from_slice(&edit.bytes);
+        end
     }
 
     /// Appends `before` and a packet that has options, or is no block; `false` if it is to be copied
@@ -177,7 +201,8 @@ impl Output {
         self.text.clear();
         labels.renderer().full(&verdict, (tuple, time_ns), introduce, &mut self.text);
         let memory = std::mem::take(&mut self.full).into_bytes();
-        Rendered::new(labels.originator(&verdict), &self.text, *order, memory)
+        let sender = (labels.originator(&verdict), labels.ordinal(&verdict));
+        Rendered::new(sender, &self.text, *order, memory)
     }
 }
 

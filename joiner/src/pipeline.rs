@@ -17,6 +17,7 @@ use crate::attribute::KnownFlows;
 use crate::chunk::{Chunk, Piece};
 use crate::config::{Detail, Style};
 use crate::examine::{Decisions, Examiner, Memory};
+use crate::extra::edits::Extras;
 use crate::feed::Feed;
 use crate::layout::{Layout, Surveyor};
 use crate::output::Output;
@@ -90,6 +91,8 @@ pub struct Mode<'a> {
     pub detail: Detail,
     /// How it is written.
     pub style: Style,
+    /// What is said beside the packets.
+    pub extras: &'a Extras,
     /// Collects for a report, if there is to be one.
     pub report: Option<&'a Collector>,
 }
@@ -175,6 +178,7 @@ impl Pipeline {
         if let Some(legacy) = feed.legacy() {
             let mut prelude = Vec::new();
             legacy.write_prelude(APPLICATION, &mut prelude);
+            prelude.extend_from_slice(mode.extras.prelude());
             output.write_all(&prelude).map_err(PipelineError::Write)?;
             totals.bytes_out += prelude.len() as u64;
         }
@@ -299,6 +303,7 @@ impl<W: Write + Send> Pass<'_, '_, W> {
         progress: &impl Fn(u64),
     ) -> Result<Counts, PipelineError> {
         let mut memory = Memory::new(&self.examiner.matcher, self.mode.style, places);
+        memory.labels.refer_to(self.mode.extras.processes());
         let (mut piece, mut output, mut found) = (Piece::default(), Output::default(), vec![]);
         while let Some(number) = feed.next(&mut piece)? {
             memory.tidy();
@@ -311,7 +316,7 @@ impl<W: Write + Send> Pass<'_, '_, W> {
             output.clear();
             for (chunk, found) in piece.chunks().zip(&found) {
                 let decided = (&found.decisions, &*found.forms);
-                output.render(self.examiner, chunk, decided, &memory.labels);
+                output.render((self.examiner, self.mode.extras), chunk, decided, &memory.labels);
             }
             let rows = self.has_table.then(|| self.rows(&piece, &found, first));
             let turn =

@@ -10,6 +10,7 @@ use crate::clock::estimate::{Estimate, Use, estimate};
 use crate::config::ClockOffset;
 use crate::events::{EventFiles, HostId, Recordings, load};
 use crate::examine::Examiner;
+use crate::extra::outline::Outline;
 use crate::fragment::Fragments;
 use crate::index::Index;
 use crate::layout::Layout;
@@ -46,8 +47,10 @@ pub struct Prepared {
     pub layout: Layout,
     /// What the clocks of the hosts have to do with the capture's, one per host.
     pub clocks: Vec<Estimate>,
-    /// The name of the host that captured, if it is known.
-    pub captured_on: Option<String>,
+    /// The host that captured, if it is known.
+    pub captured_on: Option<HostId>,
+    /// What the capture has beside its packets.
+    pub outline: Outline,
     /// Time of the capture's first packet, and of the last one; nanoseconds since 1970.
     pub span: Option<(i64, i64)>,
 }
@@ -81,7 +84,7 @@ impl Sources {
         let timeline = host.map(|host| recordings.host(host).timeline.clone());
         let clock = CaptureClock::new(timeline.unwrap_or_default(), &survey.jumps, survey.span());
         let span = survey.span();
-        let Survey { syns, fragments, .. } = survey;
+        let Survey { syns, fragments, outline, .. } = survey;
         let mut syns: Vec<Syn> = syns
             .into_iter()
             .map(|(syn, position)| Syn { time_ns: clock.steady(syn.time_ns, position), ..syn })
@@ -102,11 +105,10 @@ impl Sources {
             }
             index = Arc::new(Index::new(&recordings));
         }
-        let captured_on = host.map(|host| recordings.host(host).name.clone());
         let matcher = Matcher::with_syns(recordings, index, (syns, seen), &table, self.windows);
         let matcher = matcher.captured_on(host);
         let examiner = Examiner { matcher, clock, fragments };
-        Ok(Prepared { examiner, layout, clocks, captured_on, span })
+        Ok(Prepared { examiner, layout, clocks, captured_on: host, outline, span })
     }
 
     /// Opens the capture. What comes through a pipe is kept in the folder `keep_in` meanwhile.

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::events::{EventFiles, EventsError};
+use crate::extra::edits::{Extras, Unfit};
 use crate::nat_table::NatTableError;
 use crate::packets::PacketTable;
 use crate::pipeline::{Mode, Pipeline, PipelineError};
@@ -112,6 +113,14 @@ pub enum RunError {
         /// The hosts that have one.
         known: Vec<String>,
     },
+    /// What `--native` asks for can't be written.
+    #[error("{}: {why}", path.display())]
+    Native {
+        /// The capture.
+        path: PathBuf,
+        /// Why not.
+        why: Unfit,
+    },
     /// The capture has no such packet.
     #[error("there are only {packets} packets in {}", path.display())]
     NoFrame {
@@ -153,7 +162,10 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
 
     bar.set_message("looking for connections");
     let prepared = sources.prepare(&capture, &events, &pipeline, |bytes| bar.inc(bytes))?;
-    let Prepared { examiner, layout, clocks, captured_on, span } = prepared;
+    let Prepared { examiner, layout, clocks, captured_on, outline, span } = prepared;
+    let place = (captured_on, span);
+    let extras = Extras::new(config.style, &outline, examiner.matcher.recordings(), place)
+        .map_err(|why| RunError::Native { path: sources.capture.clone(), why })?;
 
     bar.set_message("naming packets");
     let (first_ns, last_ns) = span.unwrap_or_default();
@@ -161,7 +173,12 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
         let groups = Groups::new(examiner.matcher.recordings());
         Collector { width: Width::covering(first_ns, last_ns), groups }
     });
-    let mode = Mode { detail: config.detail, style: config.style, report: collector.as_ref() };
+    let mode = Mode {
+        detail: config.detail,
+        style: config.style,
+        extras: &extras,
+        report: collector.as_ref(),
+    };
     let mut output = Writer::new(destination.file(), config.compression).map_err(output_error)?;
     let capture = (&capture, &layout);
     let totals = pipeline
@@ -184,7 +201,7 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
         recordings: recordings.infos.clone(),
         unfinished: events.unfinished.clone(),
         clocks: clocks.collect(),
-        captured_on,
+        captured_on: captured_on.map(|host| recordings.host(host).name.clone()),
         counts: totals.counts,
         annotated: totals.annotated,
         cut_options: totals.cut_options,

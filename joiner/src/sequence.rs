@@ -196,7 +196,7 @@ mod tests {
     /// The forms of `packets`, each in a chunk of its own.
     fn forms(sequencer: &mut Sequencer, packets: &[Examined]) -> String {
         let recordings = recordings();
-        let style = Style { pid_option: false };
+        let style = Style::default();
         let mut labels = Labels::new(Renderer::new(&recordings), style);
         let mut forms = vec![];
         for packet in packets {

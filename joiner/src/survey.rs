@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use schema::FiveTuple;
 
 use crate::attribute::KnownFlows;
-use crate::chunk::{Captured, Chunk, Framing};
+use crate::chunk::{Captured, Chunk, Framing, Item};
 use crate::clock::Jump;
 use crate::decode::plain::plain;
 use crate::decode::{FragmentKey, Packet, decode, decode_within};
+use crate::extra::outline::Outline;
 use crate::syn::Syn;
 
 /// Jumps back that are kept: a capture of many interfaces may jump with every packet.
@@ -45,6 +46,8 @@ pub struct Survey {
     pub interfaces: BTreeSet<Box<str>>,
     /// The boot ids of the hosts that captured.
     pub boot_ids: BTreeSet<Box<str>>,
+    /// What there is beside packets.
+    pub outline: Outline,
     /// Time of the first packet, and of the last one.
     span: Option<(i64, i64)>,
     /// Where the first one stands.
@@ -72,6 +75,7 @@ impl Survey {
         }
         self.interfaces.append(&mut next.interfaces);
         self.boot_ids.append(&mut next.boot_ids);
+        self.outline.append(next.outline);
         self.span = match (self.span, next.span) {
             (Some((first, _)), Some((_, last))) => Some((first, last)),
             (None, span) | (span, None) => span,
@@ -102,7 +106,12 @@ pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows) -> Survey {
     }
     survey.boot_ids.extend(chunk.boot_id().map(Box::from));
     for (item, position) in chunk.items_at() {
-        let Some(captured) = item.captured() else { continue };
+        let Some(captured) = item.captured() else {
+            if let Item::Other(bytes) = item {
+                survey.outline.note(bytes, chunk.order(), chunk.boot_id(), position);
+            }
+            continue;
+        };
         let Captured { link, data, time_ns, .. } = captured;
         match survey.span {
             Some((first, from_ns)) => {

@@ -8,6 +8,7 @@ mod browser;
 mod corpus;
 mod enrich;
 mod errors;
+mod extras;
 mod fixture;
 mod formats;
 mod frames;

@@ -57,7 +57,7 @@ pub(crate) fn capinfos(capture: &Path, args: &[&str]) -> Option<Vec<String>> {
 
 /// What a program of Wireshark's prints; `None` (and one line why) where it is not installed,
 /// unless it is required.
-fn wireshark(command: &mut Command) -> Option<String> {
+pub(crate) fn wireshark(command: &mut Command) -> Option<String> {
     match command.output() {
         Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
         Err(error) => {

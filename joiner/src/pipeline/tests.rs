@@ -64,7 +64,9 @@ impl Write for Disk {
 }
 
 fn enrich(capture: &Source, output: impl Write + Send) -> Result<Totals, PipelineError> {
-    let mode = Mode { detail: Detail::Auto, style: Style { pid_option: true }, report: None };
+    let style = Style { pid_option: true, ..Style::default() };
+    let extras = &Extras::default();
+    let mode = Mode { detail: Detail::Auto, style, extras, report: None };
     let (layout, _) = survey_with(2, capture)?;
     pipeline(2).enrich((capture, &layout), output, &examiner(), mode, None, |_| {})
 }
