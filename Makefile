@@ -79,7 +79,7 @@ bench-accuracy:
 
 bench-wireshark:
 	@scripts/setup.sh test
-	cargo bench --locked -p joiner --bench wireshark -- $(BENCH)
+	cargo bench --locked --profile dev -p joiner --bench wireshark -- $(BENCH)
 
 bench-events:
 	@scripts/setup.sh build

@@ -1,11 +1,12 @@
 //! `wireshark/*`: what the plugin adds to tshark's dissection of an enriched capture, in turn with
-//! tshark without it, everything printed to /dev/null. Prints ratios with their spread.
+//! tshark without it, everything printed to /dev/null. Prints ratios of CPU time with their spread:
+//! tshark has one thread, and what else the machine does matters less than for the time by the clock.
 //!
-//! `cargo bench -p joiner --bench wireshark [-- PACKETS ROUNDS]`
+//! `cargo bench --profile dev -p joiner --bench wireshark [-- PACKETS ROUNDS]`: it is tshark that is
+//! measured, so that ours need not be optimized.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 #[path = "../join/traffic.rs"]
 mod traffic;
@@ -81,38 +82,48 @@ fn sources() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../wireshark")
 }
 
-/// Seconds of every way in every round, the ways taking turns.
-fn measure(folder: &Path, rounds: usize) -> Vec<Vec<Duration>> {
+/// A shell that tells how long the processor was busy with a command.
+const TIMED: &str = "\"$@\" >/dev/null 2>&1; status=$?; times; exit $status";
+
+/// Seconds of CPU of every way in every round, the ways taking turns.
+fn measure(folder: &Path, rounds: usize) -> Vec<Vec<f64>> {
     let mut times = vec![vec![]; WAYS.len()];
     for round in 0..=rounds {
         for (way, times) in WAYS.iter().zip(&mut times) {
-            let mut command = Command::new("tshark");
-            command.current_dir(folder).args(["-n", "-r", "enriched.pcapng"]).args(way.args);
+            let mut command = Command::new("sh");
+            command.args(["-c", TIMED, "sh", "tshark", "-n", "-r", "enriched.pcapng"]);
+            command.current_dir(folder).args(way.args);
             if way.has_plugin {
                 let plugin = sources().join("ebpf.lua");
                 command.arg("-X").arg(format!("lua_script:{}", plugin.display()));
             }
             command.env("WIRESHARK_CONFIG_DIR", folder.join("config"));
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-            let begin = Instant::now();
-            let status = command.status().expect("tshark starts");
-            let took = begin.elapsed();
-            assert!(status.success(), "{}: {status}", way.name);
+            let output = command.output().expect("a shell starts");
+            assert!(output.status.success(), "{}: {}", way.name, output.status);
             if round > 0 {
-                times.push(took);
+                times.push(seconds(&String::from_utf8_lossy(&output.stdout)));
             }
         }
     }
     times
 }
 
+/// What `times` says of a shell's children, in its second line: `0m1.234s 0m0.056s`.
+fn seconds(times: &str) -> f64 {
+    let children = times.lines().nth(1).expect("a line of the children");
+    let one = |text: &str| -> Option<f64> {
+        let (minutes, seconds) = text.trim_end_matches('s').split_once('m')?;
+        Some(minutes.parse::<f64>().ok()? * 60.0 + seconds.parse::<f64>().ok()?)
+    };
+    children.split_whitespace().map(|text| one(text).expect("minutes and seconds")).sum()
+}
+
 /// Median of each way, and how many times as long as the first one it takes, round by round.
-fn print_table(times: &[Vec<Duration>], packets: usize) {
-    println!("  {:<46}{:>8}{:>10}   time / without (min-max)", "", "seconds", "us/packet");
+fn print_table(times: &[Vec<f64>], packets: usize) {
+    println!("  {:<46}{:>8}{:>10}   CPU / without (min-max)", "", "seconds", "us/packet");
     for (way, own) in WAYS.iter().zip(times) {
-        let ratios =
-            sorted(own.iter().zip(&times[0]).map(|(a, b)| a.as_secs_f64() / b.as_secs_f64()));
-        let seconds = sorted(own.iter().map(Duration::as_secs_f64));
+        let ratios = sorted(own.iter().zip(&times[0]).map(|(a, b)| a / b));
+        let seconds = sorted(own.iter().copied());
         let median = seconds[seconds.len() / 2];
         println!(
             "  {:<46}{median:>8.2}{:>10.1}   {:.2} ({:.2}-{:.2})",
