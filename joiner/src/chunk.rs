@@ -8,9 +8,9 @@ use schema::annotation::option::ByteOrder;
 
 use crate::block::interface::Interface;
 use crate::block::legacy::{Legacy, Record};
-use crate::block::packet::PacketBlock;
+use crate::block::packet::{self, PacketBlock};
 use crate::block::section::Section;
-use crate::block::{self, Block, ENHANCED_PACKET, OBSOLETE_PACKET, SIMPLE_PACKET, Step};
+use crate::block::{self, Block, ENHANCED_PACKET, MAX_BLOCK, OBSOLETE_PACKET, SIMPLE_PACKET, Step};
 use crate::decode::LinkType;
 use crate::input::Buffer;
 
@@ -226,7 +226,80 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
+/// A packet as its header tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Glimpse<'a> {
+    /// Where it begins in the chunk, bytes.
+    pub(crate) at: usize,
+    /// Its length there, bytes.
+    pub(crate) length: usize,
+    /// Whether it is a block without options.
+    pub(crate) is_bare: bool,
+    /// The packet, if there is one with a time.
+    pub(crate) captured: Option<Captured<'a>>,
+}
+
 impl<'a> Items<'a> {
+    /// The next packet; what is none is passed over.
+    #[inline]
+    pub(crate) fn next_packet(&mut self) -> Option<Glimpse<'a>> {
+        self.next_packet_past(&mut |_, _| ())
+    }
+
+    /// The next packet; what is none is told of, with the place where it begins.
+    #[inline]
+    pub(crate) fn next_packet_past(
+        &mut self,
+        other: &mut impl FnMut(&'a [u8], usize),
+    ) -> Option<Glimpse<'a>> {
+        loop {
+            if let Framing::Pcapng(section) = self.framing
+                && let Some(glimpse) = self.enhanced(section)
+            {
+                return Some(glimpse);
+            }
+            let (item, at) = self.next()?;
+            if let Item::Other(bytes) = item {
+                other(bytes, at);
+            } else {
+                let is_bare = matches!(item, Item::Block(packet, _) if packet.options().is_empty());
+                let (length, captured) = (item.bytes().len(), item.captured());
+                return Some(Glimpse { at, length, is_bare, captured });
+            }
+        }
+    }
+
+    /// The next block, if it is an enhanced packet block with nothing odd about it: the short way to
+    /// what [`next`](Iterator::next) says.
+    #[inline]
+    fn enhanced(&mut self, section: &'a Section) -> Option<Glimpse<'a>> {
+        let at = self.at;
+        let rest = self.bytes.get(at..)?;
+        let header: &[u8; packet::DATA] = rest.first_chunk()?;
+        let word = |at: usize| {
+            section.order.u32([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
+        let (length, id, captured) = (word(4) as usize, word(8) as usize, word(20) as usize);
+        let end = packet::DATA + captured.next_multiple_of(4) + 4;
+        if word(0) != ENHANCED_PACKET || captured > MAX_BLOCK as usize || end > length {
+            return None;
+        }
+        let block = rest.get(..length)?;
+        if self.last.0 != id {
+            self.last = (id, section.interfaces.get(id));
+        }
+        let interface = self.last.1?;
+        let units = u64::from(word(12)) << 32 | u64::from(word(16));
+        self.at = at + length;
+        let captured = Captured {
+            link: interface.link,
+            data: &block[packet::DATA..packet::DATA + captured],
+            time_ns: interface.clock.nanoseconds(units),
+            interface: Some(interface),
+        };
+        Some(Glimpse { at, length, is_bare: end == length, captured: Some(captured) })
+    }
+
     #[inline]
     fn read(&mut self, block: &Block<'a>, section: &'a Section) -> Item<'a> {
         match block.kind {

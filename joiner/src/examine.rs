@@ -13,8 +13,8 @@ use schema::annotation::option::ByteOrder;
 use schema::flow::Way;
 use schema::{FiveTuple, FlowKey, Proto};
 
-use crate::attribute::{Fetched, Matcher, Seen, Verdict};
-use crate::chunk::{Captured, Chunk, Item, Items};
+use crate::attribute::{Fetched, Matcher, Seen, Span, Verdict};
+use crate::chunk::{Captured, Chunk, Glimpse, Item, Items};
 use crate::clock::CaptureClock;
 use crate::config::Style;
 use crate::decode::plain::{PlainTuple, glance};
@@ -65,12 +65,11 @@ impl Mark {
     /// with one (one chance in 2^62 per pair) only make the full form stand once more or once less.
     pub(crate) const STRANGER: u64 = 1 << 63;
 
-    /// The packet `item` at byte `at` of a chunk, about which nothing was decided yet.
+    /// A packet about which nothing was decided yet.
     #[inline]
-    fn new(item: &Item<'_>, at: usize) -> Self {
+    fn new(packet: &Glimpse<'_>) -> Self {
         let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-        let is_bare = matches!(item, Item::Block(packet, _) if packet.options().is_empty());
-        let (at, length) = (size(at), size(item.bytes().len()));
+        let (at, length, is_bare) = (size(packet.at), size(packet.length), packet.is_bare);
         Self { flow: Self::NO_FLOW, said: 0, label: 0, at, length, is_bare }
     }
 
@@ -83,7 +82,8 @@ impl Mark {
     /// What is to be known of a packet of which `examined` is.
     #[cfg(test)]
     pub(crate) fn of(examined: &Examined, labels: &mut Labels<'_>) -> Self {
-        let mut mark = Self::new(&Item::Malformed(&[]), 0);
+        let nothing = Glimpse { at: 0, length: 0, is_bare: false, captured: None };
+        let mut mark = Self::new(&nothing);
         mark.decide(examined, labels, ByteOrder::Little);
         mark
     }
@@ -117,6 +117,23 @@ impl<'a> Memory<'a> {
             waiting: Vec::with_capacity(BATCH),
             fetched: Fetched::default(),
         }
+    }
+
+    /// Keeps in mind what holds of the packets the other way, too: both ends are the same.
+    fn keep_reversed(
+        &mut self,
+        tuple: &PlainTuple,
+        span: &Span,
+        examined: &Examined,
+        order: ByteOrder,
+    ) {
+        // The number of what no socket has is another one the other way.
+        let Some(flow) = examined.flow.filter(|flow| flow & Mark::STRANGER == 0) else { return };
+        let verdict = examined.verdict.reversed();
+        let (said, label) = (verdict.gist(), self.labels.of(&verdict, order));
+        let known = Known { flow: flow ^ 1, said, label, is_big: order == ByteOrder::Big };
+        let tuple = tuple.reversed();
+        self.memo.keep(Place(tuple.hash()), &tuple, span, known);
     }
 
     /// Makes room, where all that it remembers becomes too much.
@@ -165,9 +182,10 @@ impl Examiner {
         memory: &mut Memory<'_>,
         decisions: &mut Decisions,
     ) {
-        let items = chunk.places().filter(|(item, _)| item.is_packet());
-        for ((position, examined), (item, at)) in (0..).zip(packets).zip(items) {
-            let mut mark = Mark::new(&item, at);
+        let mut items = chunk.places();
+        for (position, examined) in (0..).zip(packets) {
+            let Some(glimpse) = items.next_packet() else { break };
+            let mut mark = Mark::new(&glimpse);
             mark.decide(examined, &mut memory.labels, chunk.order());
             memory.labels.count(mark.label);
             decisions.marks.push(mark);
@@ -221,21 +239,18 @@ impl Examiner {
     ) -> bool {
         memory.waiting.clear();
         while memory.waiting.len() < BATCH {
-            let Some((item, at)) = items.next() else { break };
-            if !item.is_packet() {
-                continue;
-            }
-            let captured = item.captured();
+            let Some(glimpse) = items.next_packet() else { break };
+            let captured = glimpse.captured;
             let seen = captured.and_then(|captured| glance(captured.link, captured.data));
             let plain = captured.zip(seen).and_then(|(captured, seen)| {
                 if seen.is_syn || self.clock.is_doubtful(captured.time_ns) {
                     return None;
                 }
-                let time_ns = self.clock.steady(captured.time_ns, offset + at as u64);
+                let time_ns = self.clock.steady(captured.time_ns, offset + glimpse.at as u64);
                 Some((Place(seen.tuple.hash()), time_ns))
             });
             let position = u32::try_from(marks.len()).unwrap_or(u32::MAX);
-            marks.push(Mark::new(&item, at));
+            marks.push(Mark::new(&glimpse));
             let tuple = seen.map(|seen| seen.tuple);
             memory.waiting.push(Waiting { position, tuple, plain });
         }
@@ -253,7 +268,8 @@ impl Examiner {
         let is_big = order == ByteOrder::Big;
         let tuples = memory.waiting.iter().filter_map(|waiting| waiting.tuple);
         self.matcher.fetch(tuples.map(|tuple| tuple.tuple().canonical().0), &mut memory.fetched);
-        for &Waiting { position, tuple, plain } in &memory.waiting {
+        for index in 0..memory.waiting.len() {
+            let Waiting { position, tuple, plain } = memory.waiting[index];
             let mark = &mut decisions.marks[position as usize];
             let Some(item) = chunk.item(mark.at as usize) else { continue };
             let examined = self.one(&item, chunk.boot_id(), chunk.offset() + u64::from(mark.at));
@@ -264,6 +280,7 @@ impl Examiner {
                 if let Some(span) = self.matcher.settled((&key, way), time_ns, &examined.verdict) {
                     let Mark { flow, said, label, .. } = *mark;
                     memory.memo.keep(place, &tuple, &span, Known { flow, said, label, is_big });
+                    memory.keep_reversed(&tuple, &span, &examined, order);
                 }
             }
             decisions.own.push((position, examined));

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use schema::FiveTuple;
 
 use crate::attribute::KnownFlows;
-use crate::chunk::{Captured, Chunk, Framing, Item};
+use crate::chunk::{Captured, Chunk, Framing};
 use crate::clock::Jump;
 use crate::decode::plain::plain;
 use crate::decode::{FragmentKey, Packet, decode, decode_within};
@@ -105,13 +105,13 @@ pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows) -> Survey {
         survey.interfaces.extend(all.filter_map(|interface| interface.name.clone()));
     }
     survey.boot_ids.extend(chunk.boot_id().map(Box::from));
-    for (item, position) in chunk.items_at() {
-        let Some(captured) = item.captured() else {
-            if let Item::Other(bytes) = item {
-                survey.outline.note(bytes, chunk.order(), chunk.boot_id(), position);
-            }
-            continue;
-        };
+    let (mut items, mut outline) = (chunk.places(), Outline::default());
+    let mut note = |bytes: &[u8], at: usize| {
+        outline.note(bytes, chunk.order(), chunk.boot_id(), chunk.offset() + at as u64);
+    };
+    while let Some(glimpse) = items.next_packet_past(&mut note) {
+        let Some(captured) = glimpse.captured else { continue };
+        let position = chunk.offset() + glimpse.at as u64;
         let Captured { link, data, time_ns, .. } = captured;
         match survey.span {
             Some((first, from_ns)) => {
@@ -141,5 +141,6 @@ pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows) -> Survey {
             survey.syns.push((syn, position));
         }
     }
+    survey.outline = outline;
     survey
 }

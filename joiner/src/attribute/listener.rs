@@ -1,7 +1,7 @@
 //! The fourth rule: only the local endpoint is known. A socket that listens, or a UDP socket without
 //! a fixed peer, takes what comes to its port, if the address is its namespace's.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use schema::annotation::Rule;
 use schema::{Endpoint, Kind, Proto};

@@ -2,8 +2,9 @@
 //! reaches back to its own SYN, however long ago that was, and never past it.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
+use hashbrown::HashMap;
 use schema::flow::Way;
 use schema::{EventDirection, FlowKey, Kind, Proto};
 

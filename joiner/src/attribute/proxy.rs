@@ -2,9 +2,9 @@
 //! Its two sockets are known to belong together by what it did (`forward` rows), or by what each
 //! carried, never by their order. Where that leaves a doubt, its arguments still tell the container.
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use hashbrown::{HashMap, HashSet};
 use schema::{Endpoint, EventDirection, Proto};
 
 use crate::events::{Conversation, ConversationId, IdentityId, LifeId, Recordings};

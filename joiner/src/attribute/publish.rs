@@ -2,7 +2,7 @@
 //! of the user. They serve where no connection tells: whether a packet took that way shows only in
 //! a socket that has the translated tuple.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use schema::{Endpoint, FiveTuple, Proto};
 

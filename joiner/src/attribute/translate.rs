@@ -7,7 +7,7 @@
 //! between    client > container:8080   (on the bridge, when both ends are translated)
 //! ```
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use schema::{FiveTuple, FlowKey};
 

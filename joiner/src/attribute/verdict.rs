@@ -88,6 +88,12 @@ impl Verdict {
         Self { src: SideVerdict::Unnamed(reason), dst: SideVerdict::Unnamed(reason) }
     }
 
+    /// The decision about a packet the other way, whose ends are the same.
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        Self { src: self.dst, dst: self.src }
+    }
+
     /// Whether either end has a name.
     #[must_use]
     pub const fn is_named(&self) -> bool {

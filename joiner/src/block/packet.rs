@@ -14,7 +14,7 @@ use schema::annotation::{Annotation, PREFIX};
 use super::{Block, ENHANCED_PACKET};
 
 /// Offset of the packet's bytes within the block.
-const DATA: usize = 28;
+pub(crate) const DATA: usize = 28;
 
 /// A packet block whose lengths fit.
 #[derive(Clone, Copy, Debug)]

@@ -24,6 +24,15 @@ impl PlainTuple {
         Self([src[0], src[1], dst[0], dst[1], u64::from(ports) << 8 | u64::from(proto)])
     }
 
+    /// The tuple of packets the other way.
+    #[inline]
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        let [s0, s1, d0, d1, rest] = self.0;
+        let (src, dst, proto) = (rest >> 24, rest >> 8 & 0xffff, rest & 0xff);
+        Self([d0, d1, s0, s1, dst << 24 | src << 8 | proto])
+    }
+
     /// The same in the usual form.
     #[must_use]
     pub fn tuple(&self) -> FiveTuple {
@@ -212,6 +221,8 @@ mod tests {
                 let long = decode(link, &frame).expect("decoded");
                 let short = plain(link, &frame).map(|tuple| tuple.tuple());
                 assert_eq!(short, Some(long.tuple), "{link:?} {is_v6} {proto}");
+                let back = plain(link, &frame).map(|tuple| tuple.reversed().tuple());
+                assert_eq!(back, Some(long.tuple.reversed()));
             }
         }
     }

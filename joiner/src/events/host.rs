@@ -1,8 +1,8 @@
 //! Machines and recordings: what was watched, from when to when, and what was lost meanwhile.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
+use hashbrown::HashSet;
 use schema::Endpoint;
 
 use super::clock::Timeline;

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::block::{ENHANCED_PACKET, INTERFACE, SECTION};
-use crate::chunk::Item;
+use crate::chunk::{Captured, Chunk, Item};
 
 fn block(kind: u32, body: &[u8], big: bool) -> Vec<u8> {
     let word = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
@@ -40,6 +40,21 @@ fn packet(id: u32, time: u32, length: u32, big: bool) -> Vec<u8> {
     block(ENHANCED_PACKET, &body, big)
 }
 
+/// The short way to the packets of a chunk must lead to what the long one does.
+fn compare_ways(chunk: &Chunk<'_>) {
+    let mut short = chunk.places();
+    for (item, at) in chunk.places().filter(|(item, _)| item.is_packet()) {
+        let glimpse = short.next_packet().expect("a packet");
+        let is_bare = matches!(item, Item::Block(packet, _) if packet.options().is_empty());
+        assert_eq!((glimpse.at, glimpse.length), (at, item.bytes().len()));
+        assert_eq!(glimpse.is_bare, is_bare);
+        let what =
+            |captured: Captured<'_>| (captured.link, captured.data.to_vec(), captured.time_ns);
+        assert_eq!(glimpse.captured.map(what), item.captured().map(what));
+    }
+    assert!(short.next_packet().is_none());
+}
+
 type Scanned = (Vec<(u16, i64)>, Option<Damage>);
 
 /// Link type and time of every packet, and what could not be read.
@@ -48,6 +63,7 @@ fn scan(bytes: &[u8]) -> Result<Scanned, ScanError> {
     let mut piece = Piece::default();
     let (mut packets, mut joined) = (vec![], vec![]);
     while scanner.next_piece(&mut piece)? {
+        piece.chunks().for_each(|chunk| compare_ways(&chunk));
         for item in piece.chunks().flat_map(|chunk| chunk.items()) {
             match item {
                 Item::Block(packet, interface) => {

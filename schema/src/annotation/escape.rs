@@ -6,6 +6,11 @@ use std::borrow::Cow;
 /// Appends `text` with every space, `%` and control character written as `%XX` of its UTF-8 bytes.
 pub fn encode(text: &str, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    // Nearly every name there is.
+    if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%') {
+        out.push_str(text);
+        return;
+    }
     for ch in text.chars() {
         if !needs_escape(ch) {
             out.push(ch);
