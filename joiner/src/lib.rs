@@ -4,14 +4,14 @@
 //!
 //! ```text
 //! events ─► index ─┐                              (once)
-//! input ─► chunk ─► survey ─► syn ─► attribute    (first pass: which SYN began which connection)
-//! input ─► chunk ─► examine ─► sequence ─► output ─► destination   (second pass)
-//!                   └ decode, attribute   └ render, block
+//! input ─► cut ─► survey ─► syn ─► attribute      (first pass: which SYN began which connection)
+//! feed ─► examine ─► sequence ─► output ─► destination             (second pass)
+//!         └ decode, memo, attribute   └ label, render, block
 //! ```
 //!
 //! - [`cli`], [`config`]: what was typed, and what it means
 //! - [`jobs`], [`glob`], [`run`]: one join from beginning to end, or several; [`pipeline`]: the threads
-//! - [`source`], [`input`], [`chunk`], [`block`]: files, compression, formats, blocks
+//! - [`source`], [`input`], [`layout`], [`scan`], [`chunk`], [`block`]: files, compression, formats, blocks
 //! - [`decode`]: from a packet's bytes to its tuple
 //! - [`events`], [`index`], [`syn`]: socket lives, and how to find them
 //! - [`attribute`]: the policy; a reason for every miss

@@ -24,6 +24,10 @@ use tempfile::TempDir;
 use crate::scene::write_events;
 use crate::tools::ebpfjoin;
 
+/// How often packets come again, where they are to be known from those before: more than are looked
+/// up at the same time.
+const ROUNDS: usize = 40;
+
 /// 2023-11-14 22:13:20 UTC; all times of a scenario count from here.
 const START_NS: i64 = 1_700_000_000_000_000_000;
 
@@ -137,7 +141,8 @@ impl Spec {
             recording.write(&folder);
             args.push(format!("{}.parquet", recording.host));
         }
-        fs::write(folder.path().join("in.pcapng"), capture.bytes()).expect("written");
+        fs::write(folder.path().join("in.pcapng"), capture.bytes(1)).expect("written");
+        fs::write(folder.path().join("again.pcapng"), capture.bytes(ROUNDS)).expect("written");
         Self { folder, args, expected }
     }
 
@@ -160,8 +165,21 @@ impl Spec {
         told.collect()
     }
 
+    /// What is known of a packet from others of its flow must be what is found for it by itself, as it
+    /// is where the packets become a table.
+    pub(crate) fn check_memory(&self) {
+        let own: Vec<_> = self.args.iter().map(String::as_str).collect();
+        let join = |output: &str, more: &[&str]| {
+            self.run(&[&["again.pcapng"][..], &own, &["-o", output], more].concat());
+            fs::read(self.folder.path().join(output)).expect("output")
+        };
+        let each = join("each.pcapng", &["--packets", "packets.parquet"]);
+        assert!(join("known.pcapng", &[]) == each, "the memory says something else");
+    }
+
     /// Joins the files, and compares what every packet says.
     pub(crate) fn check(&self) {
+        self.check_memory();
         let told = self.told();
         let mut wrong = String::new();
         for (frame, ((line, want), told)) in (1..).zip(self.expected.iter().zip(&told)) {

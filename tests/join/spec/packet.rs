@@ -48,8 +48,8 @@ impl Capture {
         self.packets.push((at, time_ns, data));
     }
 
-    /// A pcapng file.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    /// A pcapng file that has all packets so many times, one round after the other.
+    pub(super) fn bytes(&self, rounds: usize) -> Vec<u8> {
         let mut header = 0x1a2b_3c4d_u32.to_le_bytes().to_vec();
         header.extend([1, 0, 0, 0]);
         header.extend([0xff; 8]);
@@ -67,7 +67,7 @@ impl Capture {
             body.extend(options(&all));
             file.extend(block(1, &body));
         }
-        for (interface, time_ns, data) in &self.packets {
+        for (interface, time_ns, data) in std::iter::repeat_n(&self.packets, rounds).flatten() {
             let time = u64::try_from(*time_ns).expect("after 1970");
             let length = u32::try_from(data.len()).expect("short");
             let words = [
