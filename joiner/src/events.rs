@@ -7,24 +7,30 @@ use std::path::{Path, PathBuf};
 use schema::SchemaError;
 use schema::rows::EventFile;
 
+mod address;
 mod cache;
 mod clock;
+mod decode;
 mod files;
 mod host;
 mod identity;
 mod life;
+mod lives;
 mod place;
 mod program;
 mod reader;
 mod sequence;
+mod sockets;
 mod text;
 mod translation;
 
+pub(crate) use self::address::Addresses;
 pub use self::clock::{StepBack, Timeline};
 pub use self::files::EventFiles;
 pub use self::host::{Host, HostId, RecordingInfo};
 pub use self::identity::{Identity, IdentityId};
 pub use self::life::{Conversation, ConversationId, Forward, Handover, Life, LifeId, Listener};
+pub use self::lives::{Conversations, Lives};
 pub use self::place::{
     Container, ContainerId, Link, Namespace, NamespaceId, Places, Tenant, Tenure,
 };
@@ -40,9 +46,9 @@ pub struct Recordings {
     /// One per recording, in the order given.
     pub infos: Vec<RecordingInfo>,
     /// One per socket, and per connection where a socket had several one after the other.
-    pub lives: Vec<Life>,
+    pub lives: Lives,
     /// One per life and peer.
-    pub conversations: Vec<Conversation>,
+    pub conversations: Conversations,
     /// Changes of owner within a life, ordered by life and time.
     pub handovers: Vec<Handover>,
     /// Local endpoints that take whoever comes.
@@ -65,15 +71,17 @@ pub struct Recordings {
 
 impl Recordings {
     /// The life `id`, which must come from these recordings.
+    #[inline]
     #[must_use]
-    pub fn life(&self, id: LifeId) -> &Life {
-        &self.lives[position(id.0)]
+    pub fn life(&self, id: LifeId) -> Life {
+        self.lives.get(id)
     }
 
     /// The conversation `id`, which must come from these recordings.
+    #[inline]
     #[must_use]
-    pub fn conversation(&self, id: ConversationId) -> &Conversation {
-        &self.conversations[position(id.0)]
+    pub fn conversation(&self, id: ConversationId) -> Conversation {
+        self.conversations.get(id)
     }
 
     /// The listener at position `id`, which must come from these recordings.
@@ -97,10 +105,12 @@ impl Recordings {
     /// Moves all times of `host` by what `moved` makes of them.
     pub(crate) fn shift(&mut self, host: HostId, moved: impl Fn(i64) -> i64) {
         let lives = &mut self.lives;
-        let is_its = |lives: &[Life], id: LifeId| lives[position(id.0)].host == host;
-        for conversation in &mut self.conversations {
+        let is_its = |lives: &Lives, id: LifeId| lives.get(id).host == host;
+        for id in self.conversations.ids() {
+            let mut conversation = self.conversations.get(id);
             if is_its(lives, conversation.life) {
                 conversation.opened_ns = moved(conversation.opened_ns);
+                self.conversations.set(id, &conversation);
             }
         }
         for handover in &mut self.handovers {
@@ -114,10 +124,14 @@ impl Recordings {
                 listener.until_ns = moved(listener.until_ns);
             }
         }
-        for life in lives.iter_mut().filter(|life| life.host == host) {
-            let Life { start_ns, end_ns, sure_ns, .. } = life;
-            for time_ns in [start_ns, end_ns, sure_ns] {
-                *time_ns = moved(*time_ns);
+        for id in lives.ids() {
+            let mut life = lives.get(id);
+            if life.host == host {
+                let Life { start_ns, end_ns, sure_ns, .. } = &mut life;
+                for time_ns in [start_ns, end_ns, sure_ns] {
+                    *time_ns = moved(*time_ns);
+                }
+                lives.set(id, &life);
             }
         }
         for translation in self.translations.iter_mut().filter(|of| of.host == host) {
@@ -180,12 +194,21 @@ pub struct EventsError {
 ///
 /// The first file that is not an event file, too new, or damaged.
 pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Recordings, EventsError> {
+    load_with(paths, rayon::current_num_threads())
+}
+
+/// The same, on so many threads.
+///
+/// # Errors
+///
+/// Those of [`load`].
+pub fn load_with<P: AsRef<Path>>(paths: &[P], threads: usize) -> Result<Recordings, EventsError> {
     let mut builder = reader::Builder::default();
     for path in paths {
         let path = path.as_ref();
         let read = || {
             let file = EventFile::open(File::open(path)?)?;
-            builder.add(path, file)
+            builder.add(path, file, threads)
         };
         guard(read).map_err(|source| EventsError { path: path.to_owned(), source })?;
     }

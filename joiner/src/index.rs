@@ -27,11 +27,31 @@ pub struct Entry {
     /// The latest end of this entry and all before it in its lane: where a backward search may
     /// stop.
     pub latest_end_ns: i64,
+    /// Number of the lane; the highest bit says that it is contested.
+    place: u32,
+}
+
+const IS_CONTESTED: u32 = 1 << 31;
+
+/// Number of a lane; what it is tells [`Index::lane`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LaneId(u32);
+
+impl Entry {
     /// Where.
-    pub lane: Lane,
+    #[inline]
+    #[must_use]
+    pub fn lane(&self) -> LaneId {
+        LaneId(self.place & !IS_CONTESTED)
+    }
+
     /// Whether the address of the local end was ever another namespace's, so that somebody has to
     /// look whose it is at the time.
-    pub is_contested: bool,
+    #[inline]
+    #[must_use]
+    pub fn is_contested(&self) -> bool {
+        self.place & IS_CONTESTED != 0
+    }
 }
 
 /// A namespace, or all of a host's sockets of which the namespace is not known.
@@ -45,7 +65,7 @@ pub struct Lane {
 
 /// The lanes of one end's entries, one after the other.
 pub fn lanes(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
-    entries.chunk_by(|a, b| a.lane == b.lane)
+    entries.chunk_by(|a, b| a.lane() == b.lane())
 }
 
 /// A local port, whatever its address, and a remote endpoint.
@@ -63,6 +83,7 @@ pub struct Index {
     /// Those of one flow are neighbours, and flows are in the order of their first conversation: what
     /// goes on at one time is near each other.
     entries: Vec<Entry>,
+    lanes: Vec<Lane>,
 }
 
 /// The conversations of one flow.
@@ -103,55 +124,57 @@ impl Index {
     pub fn new(recordings: &Recordings) -> Self {
         let mut flows = Table::with_room_for(recordings.conversations.len());
         let mut wild: Vec<(WildcardKey, ConversationId)> = vec![];
-        // By conversation, the slot of its flow and whether it is local to the flow's lower end.
-        let mut slots: Vec<Option<(u32, bool)>> =
-            Vec::with_capacity(recordings.conversations.len());
-        for (id, conversation) in (0..).map(ConversationId).zip(&recordings.conversations) {
+        // By conversation, the slot of its flow.
+        let mut slots: Vec<u32> = Vec::with_capacity(recordings.conversations.len());
+        for (id, conversation) in (0..).map(ConversationId).zip(recordings.conversations.iter()) {
             let FiveTuple { proto, src, dst } = conversation.tuple;
             if src.is_unspecified() {
                 wild.push(((proto, src.port(), dst), id));
-                slots.push(None);
+                slots.push(NOT_PLACED);
             } else {
                 let (key, way) = conversation.tuple.canonical();
-                let is_up = way == Way::Up;
-                slots.push(Some((flows.count(&key, is_up), is_up)));
+                slots.push(flows.count(&key, way == Way::Up));
             }
         }
         flows.finish();
-        let mut index = Self { flows, wildcards: HashMap::new(), entries: vec![] };
+        let mut index = Self { flows, ..Self::default() };
+        let mut lanes = HashMap::new();
         let placed = index.place_flows(recordings, slots);
         index.entries.reserve_exact(recordings.conversations.len());
         for group in placed.chunk_by(|a, b| a.order == b.order) {
-            index.push_group(recordings, group.iter().map(|placed| placed.conversation));
+            index.push_group(
+                recordings,
+                &mut lanes,
+                group.iter().map(|placed| placed.conversation),
+            );
         }
         drop(placed);
         wild.sort_by_cached_key(|&(key, id)| (key, rank(recordings, id)));
         for group in wild.chunk_by(|a, b| a.0 == b.0) {
             let first = position(index.entries.len());
-            index.push_group(recordings, group.iter().map(|&(_, id)| id));
+            index.push_group(recordings, &mut lanes, group.iter().map(|&(_, id)| id));
             index.wildcards.insert(group[0].0, first..position(index.entries.len()));
         }
         index
     }
 
     /// Gives every flow its place; the conversations in the order of their entries.
-    fn place_flows(
-        &mut self,
-        recordings: &Recordings,
-        slots: Vec<Option<(u32, bool)>>,
-    ) -> Vec<Placed> {
+    fn place_flows(&mut self, recordings: &Recordings, slots: Vec<u32>) -> Vec<Placed> {
         let mut next = 0;
         let mut placed = Vec::with_capacity(slots.len());
-        let flows = (0..).map(ConversationId).zip(slots);
-        for (conversation, (slot, is_up)) in flows.filter_map(|(id, slot)| Some((id, slot?))) {
+        for (id, slot) in recordings.conversations.ids().zip(slots) {
+            if slot == NOT_PLACED {
+                continue;
+            }
             let mut found = self.flows.counted(slot);
             if found.first == NOT_PLACED {
                 found.first = next;
                 self.flows.place(slot, next);
                 next += found.up + found.down;
             }
-            let order = u64::from(found.first) << 1 | u64::from(!is_up);
-            placed.push(Placed { order, conversation });
+            let (_, way) = recordings.conversation(id).tuple.canonical();
+            let order = u64::from(found.first) << 1 | u64::from(way == Way::Down);
+            placed.push(Placed { order, conversation: id });
         }
         placed.par_sort_unstable_by(|a, b| {
             let ranks = || [a, b].map(|placed| rank(recordings, placed.conversation));
@@ -167,6 +190,7 @@ impl Index {
     fn push_group(
         &mut self,
         recordings: &Recordings,
+        numbers: &mut HashMap<Lane, u32>,
         conversations: impl Iterator<Item = ConversationId>,
     ) {
         let first = self.entries.len();
@@ -174,34 +198,47 @@ impl Index {
             let conversation = recordings.conversation(id);
             let life = recordings.life(conversation.life);
             let local = conversation.tuple.src;
+            let is_contested = local.is_loopback()
+                || local.is_unspecified()
+                || recordings.places.is_shared(life.namespace, local);
+            let lane = Lane { host: life.host, namespace: life.namespace };
+            let next = position(self.lanes.len());
+            let lane = *numbers.entry(lane).or_insert_with(|| {
+                self.lanes.push(lane);
+                next
+            });
             self.entries.push(Entry {
                 conversation: id,
                 start_ns: life.start_ns,
                 end_ns: life.end_ns,
                 latest_end_ns: 0,
-                lane: Lane { host: life.host, namespace: life.namespace },
-                is_contested: local.is_loopback()
-                    || local.is_unspecified()
-                    || recordings.places.is_shared(life.namespace, local),
+                place: if is_contested { lane | IS_CONTESTED } else { lane },
             });
         }
         let group = &mut self.entries[first..];
         // In the capture, attempts to connect are those of all namespaces with the tuple: none tells
         // that a connection of one of them is over.
-        if group[0].lane != group[group.len() - 1].lane {
+        if group[0].lane() != group[group.len() - 1].lane() {
             for entry in &mut *group {
                 let life = recordings.conversation(entry.conversation).life;
                 entry.end_ns = entry.end_ns.min(recordings.life(life).sure_ns);
             }
         }
-        for lane in group.chunk_by_mut(|a, b| a.lane == b.lane) {
-            end_where_the_next_begins(recordings, lane);
+        for lane in group.chunk_by_mut(|a, b| a.lane() == b.lane()) {
+            end_where_the_next_begins(recordings, self.lanes[lane_number(lane)], lane);
             let mut latest_end_ns = i64::MIN;
             for entry in lane {
                 latest_end_ns = latest_end_ns.max(entry.end_ns);
                 entry.latest_end_ns = latest_end_ns;
             }
         }
+    }
+
+    /// The lane of an entry of this index.
+    #[inline]
+    #[must_use]
+    pub fn lane(&self, id: LaneId) -> Lane {
+        self.lanes[usize::try_from(id.0).unwrap_or(usize::MAX)]
     }
 
     /// The hash of a flow, in this index.
@@ -296,11 +333,11 @@ fn rank(recordings: &Recordings, id: ConversationId) -> (Lane, i64, Conversation
 
 /// A TCP socket has its tuple to itself within its namespace. One whose close was not recorded was
 /// gone by the time the next one had the tuple.
-fn end_where_the_next_begins(recordings: &Recordings, lane: &mut [Entry]) {
+fn end_where_the_next_begins(recordings: &Recordings, lane: Lane, entries: &mut [Entry]) {
     let mut next_start: Option<i64> = None;
-    for entry in lane.iter_mut().rev() {
+    for entry in entries.iter_mut().rev() {
         let conversation = recordings.conversation(entry.conversation);
-        if conversation.tuple.proto != Proto::TCP || entry.lane.namespace.is_none() {
+        if conversation.tuple.proto != Proto::TCP || lane.namespace.is_none() {
             return;
         }
         let is_open = recordings.life(conversation.life).closed.is_none();
@@ -309,6 +346,11 @@ fn end_where_the_next_begins(recordings: &Recordings, lane: &mut [Entry]) {
             entry.end_ns = (next - 1).min(entry.end_ns);
         }
     }
+}
+
+/// Position of the lane of `entries`, which are all of one.
+fn lane_number(entries: &[Entry]) -> usize {
+    usize::try_from(entries[0].lane().0).unwrap_or(usize::MAX)
 }
 
 fn position(count: usize) -> u32 {

@@ -104,6 +104,12 @@ impl Pipeline {
         Self { threads }
     }
 
+    /// How many threads it works with.
+    #[must_use]
+    pub const fn threads(&self) -> usize {
+        self.threads.get()
+    }
+
     /// First pass: what later decisions need to know of the whole capture, and where its pieces are.
     /// `progress` is told how many more bytes were read.
     ///

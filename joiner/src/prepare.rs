@@ -8,7 +8,7 @@ use crate::attribute::{KnownFlows, Matcher, Windows};
 use crate::clock::CaptureClock;
 use crate::clock::estimate::{Estimate, Use, estimate};
 use crate::config::ClockOffset;
-use crate::events::{EventFiles, HostId, Recordings, load};
+use crate::events::{EventFiles, HostId, Recordings, load_with};
 use crate::examine::Examiner;
 use crate::extra::outline::Outline;
 use crate::fragment::Fragments;
@@ -69,7 +69,7 @@ impl Sources {
         pipeline: &Pipeline,
         progress: impl Fn(u64) + Sync,
     ) -> Result<Prepared, RunError> {
-        let mut recordings = load(&events.paths)?;
+        let mut recordings = load_with(&events.paths, pipeline.threads())?;
         let table = match &self.nat {
             Some(path) => nat_table::read(path)?,
             None => vec![],

@@ -73,7 +73,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// The socket that an end was found by.
-    pub(crate) fn life(&self, holder: Holder) -> &'a Life {
+    pub(crate) fn life(&self, holder: Holder) -> Life {
         let id = match holder {
             Holder::Conversation(id) => self.recordings.conversation(id).life,
             Holder::Listener(id) => self.recordings.listener(id).life,

@@ -106,6 +106,12 @@ impl SynTable {
         Self { flows, attempts }
     }
 
+    /// Whether there is no attempt at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.flows.is_empty()
+    }
+
     /// The attempts of flow `key`, in order of time.
     #[must_use]
     pub fn attempts(&self, key: &FlowKey) -> &[Attempt] {

@@ -13,12 +13,19 @@ use arrow_array::{
     RecordBatch, StringArray,
 };
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
+};
 use parquet::errors::ParquetError;
 
 use crate::columns::{COLUMNS, Column, Event, for_each_column};
 use crate::error::SchemaError;
 use crate::meta::FileMeta;
+
+mod groups;
+
+pub use self::groups::Groups;
 
 /// Rows of one batch: its columns fit the second-level cache.
 const BATCH_ROWS: usize = 8192;
@@ -26,7 +33,8 @@ const BATCH_ROWS: usize = 8192;
 /// An event file, opened and found to be one this program understands.
 #[derive(Debug)]
 pub struct EventFile {
-    builder: ParquetRecordBatchReaderBuilder<File>,
+    file: File,
+    footer: ArrowReaderMetadata,
     meta: FileMeta,
 }
 
@@ -37,11 +45,12 @@ impl EventFile {
     ///
     /// Every kind of [`SchemaError`] but the writing one.
     pub fn open(file: File) -> Result<Self, SchemaError> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(open_error)?;
-        let pairs = builder.metadata().file_metadata().key_value_metadata();
+        let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+        let footer = footer.map_err(open_error)?;
+        let pairs = footer.metadata().file_metadata().key_value_metadata();
         let meta = FileMeta::from_key_values(pairs.map_or(&[], Vec::as_slice))?;
         // The library takes these for granted.
-        for chunk in builder.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+        for chunk in footer.metadata().row_groups().iter().flat_map(|group| group.columns()) {
             let dictionary = chunk.dictionary_page_offset().unwrap_or(0);
             let least = chunk.data_page_offset().min(dictionary).min(chunk.compressed_size());
             if least < 0 {
@@ -49,11 +58,11 @@ impl EventFile {
             }
         }
         for column in COLUMNS.iter().filter(|column| !column.nullable) {
-            if builder.schema().index_of(column.name).is_err() {
+            if footer.schema().index_of(column.name).is_err() {
                 return Err(SchemaError::MissingColumn { column: column.name });
             }
         }
-        Ok(Self { builder, meta })
+        Ok(Self { file, footer, meta })
     }
 
     /// The metadata of the recording.
@@ -65,7 +74,7 @@ impl EventFile {
     /// Number of rows, by the footer.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.builder.metadata().file_metadata().num_rows().try_into().unwrap_or(0)
+        self.footer.metadata().file_metadata().num_rows().try_into().unwrap_or(0)
     }
 
     /// Reads the columns `names` (all, if empty) in file order. Columns that the file lacks read
@@ -75,19 +84,26 @@ impl EventFile {
     ///
     /// [`SchemaError::Damaged`] when the row groups don't fit the footer.
     pub fn batches(self, names: &[&str]) -> Result<Batches, SchemaError> {
-        let wanted = COLUMNS
-            .iter()
-            .map(|column| column.name)
-            .filter(|name| names.is_empty() || names.contains(name));
-        let mask = ProjectionMask::columns(self.builder.parquet_schema(), wanted);
-        let reader = self
-            .builder
+        let mask = ProjectionMask::columns(self.footer.parquet_schema(), wanted(names));
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file, self.footer)
             .with_projection(mask)
             .with_batch_size(BATCH_ROWS)
             .build()
             .map_err(|error| SchemaError::Damaged(error.to_string()))?;
         Ok(Batches { reader })
     }
+
+    /// Reads the same one row group at a time, in any order, from several threads.
+    #[must_use]
+    pub fn groups(self, names: &[&str]) -> Groups {
+        Groups::new(self.file, self.footer, wanted(names))
+    }
+}
+
+/// The columns of `names` that there are; all, if empty.
+fn wanted<'a>(names: &'a [&str]) -> impl Iterator<Item = &'static str> + 'a {
+    let all = COLUMNS.iter().map(|column| column.name);
+    all.filter(move |name| names.is_empty() || names.contains(name))
 }
 
 fn open_error(error: ParquetError) -> SchemaError {

@@ -52,7 +52,7 @@ impl Matcher {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return Fit::Nobody;
         };
-        if first.lane == last.lane && !first.is_contested {
+        if first.lane() == last.lane() && !first.is_contested() {
             return self.lane(entries, role, trace).map_or(Fit::Nobody, |found| match found {
                 Found { holder: None, .. } => Fit::Several,
                 found => Fit::One(found),
@@ -61,8 +61,10 @@ impl Matcher {
         let chooser = self.chooser(role);
         let mut found = vec![];
         for lane in lanes(entries) {
-            if lane[0].is_contested && !chooser.is_possible(lane[0].lane, is_wildcard) {
-                trace.step(|| Step::Elsewhere(lane[0].lane));
+            if lane[0].is_contested()
+                && !chooser.is_possible(self.index.lane(lane[0].lane()), is_wildcard)
+            {
+                trace.step(|| Step::Elsewhere(self.index.lane(lane[0].lane())));
             } else if let Some(fits) = self.lane(lane, role, trace) {
                 found.push(fits);
             }
@@ -93,7 +95,7 @@ impl Matcher {
             way: role.way,
             sent: role.sent,
         };
-        let lane = entries[0].lane;
+        let lane = self.index.lane(entries[0].lane());
         let fit =
             end.settle(role.packet, time_ns, |conversation| self.owner(conversation, time_ns));
         for entry in entries {

@@ -9,7 +9,7 @@ use schema::flow::Way;
 use schema::{EventDirection, FlowKey, Kind, Proto};
 
 use crate::events::{ConversationId, Recordings};
-use crate::index::{Entry, Index, Lane, lanes};
+use crate::index::{Entry, Index, LaneId, lanes};
 use crate::syn::{Attempt, SynTable};
 
 /// By how much rows and packets may differ in time, nanoseconds, where clocks are one.
@@ -23,7 +23,7 @@ pub(super) struct OwnSyns {
     /// tuple shows.
     superseded: HashMap<ConversationId, Superseded>,
     /// Of flows that several namespaces have, whose each attempt is.
-    claims: HashMap<(FlowKey, u32), Lane>,
+    claims: HashMap<(FlowKey, u32), LaneId>,
 }
 
 /// How a new connection took the tuple of an old one.
@@ -43,21 +43,25 @@ impl OwnSyns {
         syns: &SynTable,
         before_ns: i64,
     ) -> Self {
-        let positions = vec![None; recordings.conversations.len()];
-        let mut own = Self { positions, ..Self::default() };
-        for conversation in &recordings.conversations {
+        let mut own = Self::default();
+        if syns.is_empty() {
+            return own;
+        }
+        own.positions = vec![None; recordings.conversations.len()];
+        for id in recordings.conversations.ids() {
+            let conversation = recordings.conversation(id);
             let tuple = conversation.tuple;
             if tuple.proto != Proto::TCP {
                 continue;
             }
             let (key, way) = tuple.canonical();
             let attempts = syns.attempts(&key);
+            if attempts.is_empty() {
+                continue;
+            }
             let [entries, _] = index.both_ends(&key, way);
             // Once per end: by its first conversation.
-            let is_first = entries.first().is_some_and(|first| {
-                std::ptr::eq(recordings.conversation(first.conversation), conversation)
-            });
-            if is_first && !attempts.is_empty() {
+            if entries.first().is_some_and(|first| first.conversation == id) {
                 for lane in lanes(entries) {
                     own.assign_lane(recordings, lane, attempts, way, before_ns);
                 }
@@ -175,13 +179,13 @@ impl OwnSyns {
     fn claim(&mut self, key: FlowKey, entries: &[Entry]) {
         for entry in entries {
             if let Some(&Some(position)) = self.slot(entry.conversation).as_deref() {
-                self.claims.insert((key, position), entry.lane);
+                self.claims.insert((key, position), entry.lane());
             }
         }
     }
 
     /// Whether the attempt at `position` is of a socket in another namespace than that of `lane`.
-    pub(super) fn is_of_another_lane(&self, key: &FlowKey, position: usize, lane: Lane) -> bool {
+    pub(super) fn is_of_another_lane(&self, key: &FlowKey, position: usize, lane: LaneId) -> bool {
         let Ok(position) = u32::try_from(position) else { return false };
         !self.claims.is_empty()
             && self.claims.get(&(*key, position)).is_some_and(|&claimed| claimed != lane)

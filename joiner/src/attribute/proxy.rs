@@ -55,7 +55,7 @@ impl Proxies {
         proxies.pair_by_rows(recordings);
         proxies.read_arguments(recordings);
         proxies.pair_by_bytes(recordings);
-        for (id, conversation) in (0..).map(ConversationId).zip(&recordings.conversations) {
+        for (id, conversation) in (0..).map(ConversationId).zip(recordings.conversations.iter()) {
             if proxies.lives.contains_key(&conversation.life) {
                 proxies.conversations.entry(conversation.life).or_insert(id);
             }
@@ -99,7 +99,7 @@ impl Proxies {
             .flat_map(|forward| forward.sockets.map(|socket| (forward.host, socket)))
             .collect();
         let mut by_cookie = HashMap::new();
-        for (id, life) in (0..).map(LifeId).zip(&recordings.lives) {
+        for (id, life) in (0..).map(LifeId).zip(recordings.lives.iter()) {
             let key = (life.host, life.socket_cookie);
             if wanted.contains(&key) {
                 by_cookie.insert(key, id);
@@ -122,10 +122,10 @@ impl Proxies {
 
     /// Takes note of docker-proxy's sockets, and where its port leads.
     fn read_arguments(&mut self, recordings: &Recordings) {
-        for conversation in &recordings.conversations {
+        for conversation in recordings.conversations.iter() {
             let Some(owner) = recordings.life(conversation.life).owner else { continue };
             let Some(arguments) = self.arguments_of(recordings, owner) else { continue };
-            let Some(leg) = arguments.leg(conversation) else { continue };
+            let Some(leg) = arguments.leg(&conversation) else { continue };
             let target = Some((arguments.proto, arguments.target));
             let far =
                 self.lives.entry(conversation.life).or_insert(Far { leg, other: None, target });

@@ -214,7 +214,7 @@ impl<'a> End<'a> {
             && self.would_know(entry, time_ns)
     }
 
-    fn life(&self, entry: &Entry) -> &'a Life {
+    fn life(&self, entry: &Entry) -> Life {
         self.recordings.life(self.recordings.conversation(entry.conversation).life)
     }
 
@@ -255,7 +255,7 @@ impl<'a> End<'a> {
             let seen = self.seen_attempts(time_ns);
             // Those of the same tuple elsewhere say nothing of this one.
             let here = seen.iter().enumerate().rev().find(|&(position, _)| {
-                !self.own_syns.is_of_another_lane(self.key, position, entry.lane)
+                !self.own_syns.is_of_another_lane(self.key, position, entry.lane())
             });
             let newer = here.filter(|&(position, latest)| match own {
                 Some(own) => position > own,

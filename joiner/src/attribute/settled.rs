@@ -86,7 +86,7 @@ impl Matcher {
     /// namespace that no place tells apart from others.
     fn open_alone(&self, entries: &[Entry], id: ConversationId, time_ns: i64) -> Option<Span> {
         let (first, last) = (entries.first()?, entries.last()?);
-        if first.lane != last.lane || first.is_contested {
+        if first.lane() != last.lane() || first.is_contested() {
             return None;
         }
         let begun = entries.partition_point(|entry| entry.start_ns <= time_ns);

@@ -76,8 +76,7 @@ impl World {
 
     fn life(mut self, pid: u32, opened: Kind, tuple: FiveTuple, from: f64, to: f64) -> Self {
         let owner = Some(self.identity(pid));
-        let life = LifeId(u32::try_from(self.recordings.lives.len()).expect("few"));
-        self.recordings.lives.push(Life {
+        let life = self.recordings.lives.push(&Life {
             host: HostId(0),
             socket_cookie: u64::from(pid),
             namespace: Some(NamespaceId(0)),
@@ -98,7 +97,7 @@ impl World {
             bytes: None,
             error: TextId::NONE,
         });
-        self.recordings.conversations.push(Conversation {
+        self.recordings.conversations.push(&Conversation {
             life,
             tuple,
             opened,
@@ -251,15 +250,15 @@ fn two_processes_at_once_are_ambiguous_one_process_twice_is_not() {
 #[test]
 fn a_life_whose_close_was_lost_ends_where_the_next_one_begins() {
     let mut world = World::new().connect(1, 10.0, 1000.0).connect(2, 20.0, 30.0);
-    world.recordings.lives[0].closed = None;
+    world.recordings.lives.update(LifeId(0), |life| life.closed = None);
     let matcher = world.ready();
     assert_eq!(matcher.ends(data_up(), 15.0)[0], "1 exact");
     assert_eq!(matcher.ends(data_up(), 25.0)[0], "2 exact");
     assert_eq!(matcher.ends(data_up(), 31.0)[0], "2 late");
     // In another namespace both may be open.
     let mut world = World::new().connect(1, 10.0, 1000.0).connect(2, 20.0, 30.0);
-    world.recordings.lives[0].closed = None;
-    world.recordings.lives[1].namespace = Some(NamespaceId(1));
+    world.recordings.lives.update(LifeId(0), |life| life.closed = None);
+    world.recordings.lives.update(LifeId(1), |life| life.namespace = Some(NamespaceId(1)));
     assert_eq!(world.ready().ends(data_up(), 25.0)[0], "ambiguous");
 }
 
@@ -332,6 +331,6 @@ fn nobody_is_named_without_a_reason_that_fits_the_time_and_address() {
 #[test]
 fn a_known_socket_of_an_unknown_process_has_no_name() {
     let mut world = World::new().connect(1, 10.0, 20.0);
-    world.recordings.lives[0].owner = None;
+    world.recordings.lives.update(LifeId(0), |life| life.owner = None);
     assert_eq!(world.ready().ends(data_up(), 15.0)[0], "no-socket");
 }

@@ -146,14 +146,14 @@ pub fn estimate(recordings: &Recordings, index: &Index, syns: &SynTable, host: H
 /// its tuple.
 fn pairs(recordings: &Recordings, index: &Index, syns: &SynTable, host: HostId) -> Vec<(i64, i64)> {
     let mut pairs = vec![];
-    for conversation in &recordings.conversations {
+    for conversation in recordings.conversations.iter() {
         let life = recordings.life(conversation.life);
         if life.host != host || life.opened != Kind::TcpConnect {
             continue;
         }
         let (key, way) = conversation.tuple.canonical();
-        let [alone, _] = index.both_ends(&key, way);
         let [attempt] = syns.attempts(&key) else { continue };
+        let [alone, _] = index.both_ends(&key, way);
         if alone.len() == 1 && attempt.opener == way {
             pairs.push((life.start_ns, attempt.first_ns.saturating_sub(life.start_ns)));
         }

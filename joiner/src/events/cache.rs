@@ -2,12 +2,21 @@
 //! rows have it.
 
 use schema::rows::{Columns, TextColumn};
-use schema::{Kind, Proto};
+use schema::{EventDirection, Kind, Proto};
 
+use super::identity::IdentityId;
+use super::place::NamespaceId;
 use super::text::TextId;
 
 /// What the values of one batch's dictionaries mean, each worked out once.
 pub(super) struct BatchCache {
+    /// For every row that tells of a process the first one that tells the same of it.
+    pub(super) alike: Vec<u32>,
+    /// The process that a row tells of, and its number less one; only of such first rows.
+    pub(super) known: Vec<Option<(IdentityId, usize)>>,
+    /// By key of a local address, whether it was taken note of, and in which namespace.
+    pub(super) noted: Vec<Option<Option<NamespaceId>>>,
+    pub(super) direction: Cached<EventDirection>,
     pub(super) kind: Cached<Kind>,
     pub(super) proto: Cached<Proto>,
     pub(super) local: Cached<[u8; 16]>,
@@ -27,6 +36,10 @@ pub(super) struct BatchCache {
 impl BatchCache {
     pub(super) fn new(columns: &Columns<'_>) -> Self {
         Self {
+            alike: vec![],
+            known: vec![],
+            noted: vec![None; columns.local_addr.keys()],
+            direction: Cached::new(&columns.direction),
             kind: Cached::new(&columns.kind),
             proto: Cached::new(&columns.proto),
             local: Cached::new(&columns.local_addr),
@@ -53,6 +66,7 @@ impl<T: Copy> Cached<T> {
         Self(vec![None; column.keys()])
     }
 
+    #[inline]
     pub(super) fn get(
         &mut self,
         column: &TextColumn<'_>,

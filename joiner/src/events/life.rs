@@ -18,7 +18,7 @@ pub struct LifeId(pub u32);
 pub struct ConversationId(pub u32);
 
 /// One socket of one process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// The machine it is on.
     pub host: HostId,
@@ -67,7 +67,7 @@ impl Life {
 }
 
 /// One socket and one peer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conversation {
     /// The socket.
     pub life: LifeId,

@@ -1,8 +1,7 @@
 //! Where things are: network namespaces, whose addresses are whose and from when to when, and which
 //! interface is in which namespace.
 
-use std::collections::HashMap;
-
+use hashbrown::{HashMap, HashSet};
 use schema::Endpoint;
 
 use super::host::HostId;
@@ -220,16 +219,47 @@ pub(super) struct PlaceBuilder {
     by_cookie: HashMap<(HostId, u64), NamespaceId>,
     by_inode: HashMap<(HostId, u64), NamespaceId>,
     containers: HashMap<Container, ContainerId>,
-    known_links: std::collections::HashSet<Link>,
+    known_links: HashSet<Link>,
     /// Tenures that have not ended, by address and interface.
     open: HashMap<([u8; 16], NamespaceId, u32), usize>,
+    /// Where the namespaces of rows are remembered that would change nothing if they came again.
+    told: Vec<Option<Told>>,
+    /// Counts what changed of namespaces.
+    changes: u64,
     /// Local addresses of sockets.
-    used: std::collections::HashSet<(NamespaceId, [u8; 16])>,
+    used: HashSet<(NamespaceId, [u8; 16])>,
 }
+
+/// A namespace as a row named it, and how many changes there were until then.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    host: HostId,
+    key: NamespaceKey,
+    id: NamespaceId,
+    changes: u64,
+}
+
+/// Namespaces that are remembered; rows of many take turns.
+const TOLD: usize = 1024;
 
 impl PlaceBuilder {
     /// The namespace that a row of `host` names.
     pub(super) fn namespace(&mut self, host: HostId, key: NamespaceKey) -> Option<NamespaceId> {
+        let mix = |part: Option<u64>| part.unwrap_or(0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let slot = (mix(key.cookie) ^ mix(key.inode).rotate_left(32)) >> 54;
+        let slot = usize::try_from(slot).unwrap_or(0) % TOLD;
+        if let Some(&Some(told)) = self.told.get(slot)
+            && (told.host, told.key, told.changes) == (host, key, self.changes)
+        {
+            return Some(told.id);
+        }
+        let id = self.look_up(host, key)?;
+        self.told.resize(TOLD, None);
+        self.told[slot] = Some(Told { host, key, id, changes: self.changes });
+        Some(id)
+    }
+
+    fn look_up(&mut self, host: HostId, key: NamespaceKey) -> Option<NamespaceId> {
         let NamespaceKey { inode, cookie } = key;
         let by_cookie = cookie.and_then(|cookie| self.by_cookie.get(&(host, cookie)).copied());
         let known = match (by_cookie, cookie, inode) {
@@ -250,13 +280,16 @@ impl PlaceBuilder {
             self.places.namespaces.push(Namespace { host, inode: None, is_listed: false });
             id
         });
+        let mut is_news = known.is_none();
         if let Some(cookie) = cookie {
-            self.by_cookie.insert((host, cookie), id);
+            is_news |= self.by_cookie.insert((host, cookie), id) != Some(id);
         }
         if let Some(inode) = inode {
-            self.by_inode.insert((host, inode), id);
-            self.places.namespaces[super::position(id.0)].inode = Some(inode);
+            is_news |= self.by_inode.insert((host, inode), id) != Some(id);
+            let known = self.places.namespaces[super::position(id.0)].inode.replace(inode);
+            is_news |= known != Some(inode);
         }
+        self.changes += u64::from(is_news);
         Some(id)
     }
 

@@ -1,21 +1,23 @@
 //! Files to tables: what each recording says of itself, and its rows one by one ([`rows`] for
 //! those of sockets, [`tables`] for all others).
 
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use indexmap::IndexSet;
 use schema::kind::LossStage;
 use schema::rows::{Columns, EventFile};
 use schema::{Endpoint, FiveTuple, Kind, Proto, SchemaError};
 
-use super::cache::BatchCache;
 use super::clock::ClockReader;
+use super::decode::{self, Decoded};
 use super::host::{Host, HostId, RecordingInfo};
 use super::identity::{Identity, IdentityId};
 use super::life::{ConversationId, LifeId};
 use super::place::{NamespaceKey, PlaceBuilder};
 use super::sequence::Sequence;
+use super::sockets::Sockets;
 use super::{Recordings, position};
 
 mod rows;
@@ -80,14 +82,16 @@ const TAKEN_OVER_NS: i64 = 1_000_000_000;
 #[derive(Default)]
 pub(super) struct Builder {
     out: Recordings,
-    identities: IndexSet<Identity>,
+    identities: IndexSet<Identity, RandomState>,
     /// (host, pid, start): position is `proc` − 1.
-    processes: IndexSet<(HostId, u32, i64)>,
-    /// The latest life of a socket.
-    sockets: HashMap<(HostId, u64), LifeId>,
+    processes: IndexSet<(HostId, u32, i64), RandomState>,
+    sockets: Sockets,
+    /// The first conversation of every life.
+    first_conversations: Vec<Option<ConversationId>>,
+    /// All others.
     conversations: HashMap<(LifeId, FiveTuple), ConversationId>,
-    /// Lives of which an `owner` row tells.
-    refined: HashSet<LifeId>,
+    /// Of every life, whether an `owner` row tells of it.
+    refined: Vec<bool>,
     /// Positions of a life's listeners.
     listeners: HashMap<LifeId, Vec<usize>>,
     places: PlaceBuilder,
@@ -100,7 +104,12 @@ pub(super) struct Builder {
 
 impl Builder {
     /// Adds the rows of one file. Parts of a recording come in their order.
-    pub(super) fn add(&mut self, path: &Path, file: EventFile) -> Result<(), SchemaError> {
+    pub(super) fn add(
+        &mut self,
+        path: &Path,
+        file: EventFile,
+        threads: usize,
+    ) -> Result<(), SchemaError> {
         let meta = file.meta().clone();
         let host = self.host(&meta.host, &meta.boot_id);
         let mut part = Part {
@@ -113,16 +122,15 @@ impl Builder {
         let rows = file.rows();
         let number = self.recording(&meta.recording, path, &meta.host);
         self.recordings[number].begin(meta.part);
-        for batch in file.batches(COLUMNS)? {
-            let batch = batch?;
+        decode::each(&file.groups(COLUMNS), threads, |Decoded { batch, mut cache }| {
             let columns = batch.columns()?;
-            let mut cache = BatchCache::new(&columns);
             for row in 0..batch.len() {
                 let Some(time_ns) = self.time(host, &columns, &mut part, row) else { continue };
                 self.number_row(host, &columns, &mut part, number, (row, time_ns));
                 self.add_row((host, row, time_ns), &columns, &mut cache, &mut part);
             }
-        }
+            Ok(())
+        })?;
         merge_losses(&mut part.lost, &meta.lost);
         let timeline = &self.out.hosts[usize::from(host.0)].timeline;
         if let Some(start) = parse_time(&meta.start) {
@@ -218,6 +226,9 @@ impl Builder {
     /// off.
     pub(super) fn finish(self) -> Recordings {
         let mut out = self.out;
+        // By far the largest of what is not needed any more.
+        drop(self.sockets);
+        drop(self.first_conversations);
         out.identities = self.identities.into_iter().collect();
         out.places = self.places.finish();
         out.programs.finish(&out.identities, &self.first_seen);
@@ -226,9 +237,9 @@ impl Builder {
             info.missing_rows = numbers.missing_rows.saturating_sub(told_rows(&info.lost));
         }
         let datagrams = lives_of_datagrams(&out);
-        for ((id, life), &is_udp) in (0..).map(LifeId).zip(&mut out.lives).zip(&datagrams) {
+        for (id, is_udp) in out.lives.ids().zip(datagrams) {
+            let mut life = out.lives.get(id);
             if life.closed.is_some() {
-                life.sure_ns = life.end_ns;
                 continue;
             }
             let (host, last_ns) = (&out.hosts[usize::from(life.host.0)], life.end_ns);
@@ -241,16 +252,19 @@ impl Builder {
             life.end_ns = if is_udp { life.sure_ns } else { until };
             // And so may the row that names the process that took it over, which comes soon.
             let is_cut = loss.is_some() || until.saturating_sub(last_ns) < TAKEN_OVER_NS;
-            if is_cut && life.accepted() && !self.refined.contains(&id) {
+            if is_cut && life.accepted() && !self.refined[position(id.0)] {
                 life.owner = None;
             }
+            out.lives.set(id, &life);
         }
         for listener in &mut out.listeners {
-            let life = &out.lives[position(listener.life.0)];
+            let life = out.lives.get(listener.life);
             listener.from_ns = listener.from_ns.min(life.start_ns);
             listener.until_ns = listener.until_ns.min(life.end_ns);
         }
         out.handovers.sort_by_key(|handover| (handover.life, handover.time_ns));
+        out.lives.shrink();
+        out.conversations.shrink();
         out
     }
 }
@@ -314,7 +328,7 @@ fn merge_losses(lost: &mut Vec<(String, u64)>, json: &str) {
     }
 }
 
-fn parse_addr(text: &str) -> Option<[u8; 16]> {
+pub(super) fn parse_addr(text: &str) -> Option<[u8; 16]> {
     Some(Endpoint::new(text.parse().ok()?, 0).mapped())
 }
 
@@ -324,7 +338,7 @@ fn parse_time(text: &str) -> Option<i64> {
     i64::try_from(since.as_nanos()).ok()
 }
 
-fn parse_proto(text: &str) -> Option<Proto> {
+pub(super) fn parse_proto(text: &str) -> Option<Proto> {
     Proto::from_name(text)
 }
 

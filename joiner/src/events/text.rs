@@ -1,5 +1,6 @@
 //! Distinct strings, each held once and named by a number.
 
+use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
 /// Number of a string; [`TextId::NONE`] where there is none.
@@ -14,7 +15,7 @@ impl TextId {
 /// The strings of all recordings.
 #[derive(Debug, Default)]
 pub struct Texts {
-    set: IndexSet<Box<str>>,
+    set: IndexSet<Box<str>, RandomState>,
 }
 
 impl Texts {

@@ -8,9 +8,10 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use schema::{Endpoint, FlowKey};
+use schema::FlowKey;
 
 use super::position;
+use crate::events::Addresses;
 
 /// Slots for every three flows that may come.
 const SLOTS_FOR_THREE: usize = 4;
@@ -21,10 +22,10 @@ const MANY: u8 = u8::MAX;
 /// Where the entries of a flow begin that has no place yet.
 pub(super) const NOT_PLACED: u32 = u32::MAX;
 
+const IS_LOW_V4: u8 = 1;
+const IS_HIGH_V4: u8 = 1 << 1;
+
 /// A flow and where its entries are; a slot without entries is free.
-///
-/// IPv4 addresses stand here as they are, IPv6 ones by their number: a machine has few of those, and
-/// they would make every slot twice as long.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     low: u32,
@@ -33,7 +34,7 @@ struct Slot {
     low_port: u16,
     high_port: u16,
     proto: u8,
-    /// Bit 0: `low` is an IPv4 address; bit 1: `high` is.
+    /// Which of the addresses are IPv4 ones.
     v4: u8,
     up: u8,
     down: u8,
@@ -60,39 +61,10 @@ pub struct Found {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     slots: Vec<Slot>,
-    v6: Addresses,
+    addresses: Addresses,
     /// Counts that don't fit their slots, by slot: up, down.
     many: HashMap<u32, (u32, u32)>,
     hasher: RandomState,
-}
-
-/// IPv6 addresses by their numbers.
-#[derive(Debug, Default)]
-struct Addresses {
-    all: Vec<[u8; 16]>,
-    /// Only while the table is built.
-    numbers: HashMap<[u8; 16], u32>,
-}
-
-impl Addresses {
-    fn number(&mut self, address: [u8; 16]) -> u32 {
-        let next = position(self.all.len());
-        let number = *self.numbers.entry(address).or_insert(next);
-        if number == next {
-            self.all.push(address);
-        }
-        number
-    }
-
-    fn is(&self, number: u32, address: [u8; 16]) -> bool {
-        usize::try_from(number).ok().and_then(|at| self.all.get(at)) == Some(&address)
-    }
-}
-
-/// The four bytes of an IPv4 address, and whether it is one.
-fn v4(end: Endpoint) -> (u32, bool) {
-    let [.., a, b, c, d] = end.mapped();
-    (u32::from_be_bytes([a, b, c, d]), end.is_v4())
 }
 
 impl Table {
@@ -151,14 +123,12 @@ impl Table {
 
     #[inline]
     fn is_of(&self, slot: &Slot, key: &FlowKey) -> bool {
-        let FlowKey { proto, low, high } = *key;
-        let ((a, is_a_v4), (b, is_b_v4)) = (v4(low), v4(high));
+        let &FlowKey { proto, low, high } = key;
         slot.low_port == low.port()
             && slot.high_port == high.port()
             && slot.proto == proto.0
-            && slot.v4 == u8::from(is_a_v4) | u8::from(is_b_v4) << 1
-            && if is_a_v4 { slot.low == a } else { self.v6.is(slot.low, low.mapped()) }
-            && if is_b_v4 { slot.high == b } else { self.v6.is(slot.high, high.mapped()) }
+            && self.addresses.is((slot.low, slot.v4 & IS_LOW_V4 != 0), low)
+            && self.addresses.is((slot.high, slot.v4 & IS_HIGH_V4 != 0), high)
     }
 
     #[inline]
@@ -184,19 +154,19 @@ impl Table {
             at = self.next(at);
         }
         if self.slots[at].is_free() {
-            let FlowKey { proto, low, high } = *key;
-            let mut number = |end: Endpoint| match v4(end) {
-                (bits, true) => bits,
-                (_, false) => self.v6.number(end.mapped()),
-            };
+            let &FlowKey { proto, low, high } = key;
+            let (low_port, high_port) = (low.port(), high.port());
+            let (low, is_low_v4) = self.addresses.short(low);
+            let (high, is_high_v4) = self.addresses.short(high);
+            let flag = |is: bool, flag: u8| if is { flag } else { 0 };
             self.slots[at] = Slot {
-                low: number(low),
-                high: number(high),
+                low,
+                high,
                 first: NOT_PLACED,
-                low_port: low.port(),
-                high_port: high.port(),
+                low_port,
+                high_port,
                 proto: proto.0,
-                v4: u8::from(low.is_v4()) | u8::from(high.is_v4()) << 1,
+                v4: flag(is_low_v4, IS_LOW_V4) | flag(is_high_v4, IS_HIGH_V4),
                 up: 0,
                 down: 0,
             };
@@ -229,8 +199,7 @@ impl Table {
 
     /// No more flows come.
     pub(super) fn finish(&mut self) {
-        self.v6.numbers = HashMap::new();
-        self.v6.all.shrink_to_fit();
+        self.addresses.finish();
     }
 }
 
@@ -240,7 +209,7 @@ mod tests {
 
     use proptest::prelude::*;
     use schema::flow::Way;
-    use schema::{FiveTuple, Proto};
+    use schema::{Endpoint, FiveTuple, Proto};
 
     use super::*;
 

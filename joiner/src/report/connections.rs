@@ -149,16 +149,16 @@ impl Connections {
         let mut failing = IndexMap::<Failing, Failures, FixedState>::default();
         let (mut slowest, mut resent) = (Top::default(), Top::default());
         let ids = (0..).map(ConversationId);
-        for (id, conversation) in ids.zip(&recordings.conversations) {
+        for (id, conversation) in ids.zip(recordings.conversations.iter()) {
             let life = recordings.life(conversation.life);
             if conversation.tuple.proto != Proto::TCP {
                 continue;
             }
-            let opened = opened(life);
+            let opened = opened(&life);
             out.total.merge(opened);
             out.standing += u64::from(opened == Opened::default());
             out.timeline.at(life.start_ns).merge(opened);
-            let group = owner(conversation, life).map(|owner| Group::of(recordings, owner));
+            let group = owner(&conversation, &life).map(|owner| Group::of(recordings, owner));
             let mut program = group.map(|group| programs.entry(group).or_default());
             // The far end tells when it accepted, not how long that took.
             if let Some(latency_us) = life.latency_us {

@@ -39,8 +39,8 @@ impl Groups {
                 index
             })
             .collect();
-        for conversation in &recordings.conversations {
-            if let Some(owner) = owner(conversation, recordings.life(conversation.life)) {
+        for conversation in recordings.conversations.iter() {
+            if let Some(owner) = owner(&conversation, &recordings.life(conversation.life)) {
                 let index = usize::try_from(owner.0).ok().and_then(|at| of.get(at));
                 if let Some((_, connections)) = index.and_then(|&at| found.get_index_mut(at)) {
                     *connections += 1;

@@ -102,7 +102,7 @@ impl<'a> Namer<'a> {
         let conversation = self.recordings.conversation(id);
         let life = self.recordings.life(conversation.life);
         let (local, remote) = (conversation.tuple.src, conversation.tuple.dst);
-        let owner = connections::owner(conversation, life);
+        let owner = connections::owner(&conversation, &life);
         let identity = owner.map(|owner| self.recordings.identity(owner));
         let mut value =
             owner.map_or_else(|| json!({}), |owner| self.group(Group::of(self.recordings, owner)));

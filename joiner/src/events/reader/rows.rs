@@ -6,6 +6,7 @@ use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto};
 
 use super::{Builder, Part, Row, parse_addr, parse_proto, position};
 use crate::events::cache::{BatchCache, Cached};
+use crate::events::decode::NO_ROW;
 use crate::events::host::HostId;
 use crate::events::identity::{Identity, IdentityId};
 use crate::events::life::{Conversation, ConversationId, Handover, Life, LifeId, Listener};
@@ -31,7 +32,7 @@ impl Builder {
             Kind::Interface => self.add_interface(row, cache),
             Kind::Forward => self.add_forward(row),
             Kind::Exec => {
-                if let Some(identity) = self.identity(row, cache) {
+                if let Some(identity) = self.who(row, cache) {
                     let process = self.identities[position(identity.0)].proc;
                     self.out.programs.exec(process, time_ns, identity);
                 }
@@ -44,20 +45,35 @@ impl Builder {
     fn add_socket(&mut self, row: Row<'_, '_>, cache: &mut BatchCache) {
         let Row { columns, row: at, kind, .. } = row;
         let Some(cookie) = columns.socket_cookie.get(at) else { return };
-        let owner = self.identity(row, cache);
+        let owner = self.who(row, cache);
         let life = self.life(row.host, cookie, kind, row.time_ns);
-        self.update_life(life, row, owner);
+        self.update_life(life, row, owner, cache);
         let local = cache.local.get(&columns.local_addr, at, parse_addr);
         let proto = cache.proto.get(&columns.proto, at, parse_proto);
         let (Some(proto), Some(local)) = (proto, local) else { return };
-        self.out.hosts[usize::from(row.host.0)].add_address(Endpoint::v6(local, 0));
-        let Some(local_port) = columns.local_port.get(at) else { return };
+        let key = columns.local_addr.key(at);
+        let noted = key.and_then(|key| cache.noted.get_mut(key));
+        if noted.as_deref().is_none_or(Option::is_none) {
+            self.out.hosts[usize::from(row.host.0)].add_address(Endpoint::v6(local, 0));
+        }
+        let Some(local_port) = columns.local_port.get(at) else {
+            if let Some(noted @ None) = noted {
+                *noted = Some(None);
+            }
+            return;
+        };
         let local = Endpoint::v6(local, local_port);
         let namespace = self.namespace(row);
         if let Some(namespace) = namespace {
-            let life = &mut self.out.lives[position(life.0)];
-            life.namespace = life.namespace.or(Some(namespace));
+            self.out.lives.update(life, |life| life.namespace = life.namespace.or(Some(namespace)));
+        }
+        if let Some(namespace) = namespace
+            && noted.as_deref() != Some(&Some(Some(namespace)))
+        {
             self.places.used(namespace, local);
+        }
+        if let Some(noted) = noted {
+            *noted = Some(namespace.or(noted.flatten()));
         }
         let remote = cache.remote.get(&columns.remote_addr, at, parse_addr);
         let remote = remote.zip(columns.remote_port.get(at));
@@ -70,14 +86,13 @@ impl Builder {
 
     /// The life of socket `cookie` that a row of this kind belongs to.
     fn life(&mut self, host: HostId, cookie: u64, kind: Kind, time_ns: i64) -> LifeId {
-        if let Some(&id) = self.sockets.get(&(host, cookie)) {
+        if let Some(id) = self.sockets.get((host, cookie), &self.out.lives) {
             // A socket whose connect failed may connect again.
-            if kind != Kind::TcpConnect || self.out.lives[position(id.0)].closed.is_none() {
+            if kind != Kind::TcpConnect || self.out.lives.get(id).closed.is_none() {
                 return id;
             }
         }
-        let id = LifeId(u32::try_from(self.out.lives.len()).unwrap_or(u32::MAX));
-        self.out.lives.push(Life {
+        let id = self.out.lives.push(&Life {
             host,
             socket_cookie: cookie,
             namespace: None,
@@ -94,14 +109,23 @@ impl Builder {
             bytes: None,
             error: TextId::NONE,
         });
-        self.sockets.insert((host, cookie), id);
+        self.sockets.set((host, cookie), id, &self.out.lives);
+        self.refined.push(false);
+        self.first_conversations.push(None);
         id
     }
 
-    fn update_life(&mut self, id: LifeId, row: Row<'_, '_>, owner: Option<IdentityId>) {
+    fn update_life(
+        &mut self,
+        id: LifeId,
+        row: Row<'_, '_>,
+        owner: Option<IdentityId>,
+        cache: &mut BatchCache,
+    ) {
         let Row { columns, row: at, kind, time_ns, .. } = row;
-        let direction = columns.direction.get(at).and_then(EventDirection::from_text);
-        let life = &mut self.out.lives[position(id.0)];
+        let direction = cache.direction.get(&columns.direction, at, EventDirection::from_text);
+        let is_refined = &mut self.refined[position(id.0)];
+        let mut life = self.out.lives.get(id);
         if time_ns < life.start_ns {
             life.start_ns = time_ns;
             life.opened = kind;
@@ -119,14 +143,16 @@ impl Builder {
                 life.error = self.out.texts.intern(error);
             }
         }
-        let Some(owner) = owner else { return };
+        // Known for sure once all rows are read.
+        life.sure_ns = life.end_ns;
+        let Some(owner) = owner else { return self.out.lives.set(id, &life) };
         let tells_user = matches!(kind, Kind::TcpClose | Kind::Socket);
-        if tells_user && life.accepted() && !self.refined.contains(&id) {
+        if tells_user && life.accepted() && !*is_refined {
             // It names who uses the socket. Where the row that told so first was lost, this does.
             life.owner = Some(owner);
-            self.refined.insert(id);
+            *is_refined = true;
         } else if kind == Kind::Owner {
-            self.refined.insert(id);
+            *is_refined = true;
             if direction.is_some() {
                 life.owner = Some(owner);
                 life.tid = columns.tid.get(at);
@@ -137,6 +163,7 @@ impl Builder {
             life.owner = Some(owner);
             life.tid = columns.tid.get(at);
         }
+        self.out.lives.set(id, &life);
     }
 
     /// Takes note of a local endpoint that takes whoever comes, or no longer does.
@@ -149,10 +176,9 @@ impl Builder {
         row: Row<'_, '_>,
     ) {
         let Row { columns, row: at, kind, time_ns, .. } = row;
-        let known = self.listeners.entry(life).or_default();
         let all = &mut self.out.listeners;
         if kind == Kind::UdpConnect {
-            for &listener in known.iter() {
+            for &listener in self.listeners.get(&life).into_iter().flatten() {
                 all[listener].until_ns = all[listener].until_ns.min(time_ns);
             }
         }
@@ -165,6 +191,7 @@ impl Builder {
         if !listens {
             return;
         }
+        let known = self.listeners.entry(life).or_default();
         let v6only = columns.v6only.get(at).unwrap_or(false);
         if let Some(&listener) = known.iter().find(|&&listener| all[listener].local == local) {
             all[listener].v6only |= v6only;
@@ -184,12 +211,17 @@ impl Builder {
         owner: Option<IdentityId>,
     ) {
         let next = ConversationId(u32::try_from(self.out.conversations.len()).unwrap_or(u32::MAX));
-        let id = *self.conversations.entry((life, tuple)).or_insert(next);
+        let first = &mut self.first_conversations[position(life.0)];
+        let id = match *first.get_or_insert(next) {
+            first if first == next => next,
+            first if self.out.conversations.get(first).tuple == tuple => first,
+            _ => *self.conversations.entry((life, tuple)).or_insert(next),
+        };
         // A datagram's row names the process that really sent or read it; every other row names
         // the socket's owner, which may be refined later.
         let own = matches!(kind, Kind::UdpSend | Kind::UdpRecv).then_some(owner).flatten();
         if id == next {
-            self.out.conversations.push(Conversation {
+            self.out.conversations.push(&Conversation {
                 life,
                 tuple,
                 opened: kind,
@@ -198,21 +230,46 @@ impl Builder {
             });
             return;
         }
-        let known = &mut self.out.conversations[position(id.0)];
+        let mut known = self.out.conversations.get(id);
         known.owner = known.owner.or(own);
         if time_ns < known.opened_ns {
             known.opened_ns = time_ns;
             known.opened = kind;
         }
+        self.out.conversations.set(id, &known);
     }
 
-    /// The process of a row, the same for the same description.
-    pub(super) fn identity(
+    /// The process of a row: as the first row of the batch has it that describes the same.
+    fn who(&mut self, row: Row<'_, '_>, cache: &mut BatchCache) -> Option<IdentityId> {
+        let first = cache.alike.get(row.row).copied().filter(|&first| first != NO_ROW)?;
+        if let Some(&Some((id, process))) = cache.known.get(position(first)) {
+            self.see(process, id, row.time_ns);
+            return Some(id);
+        }
+        let (id, process) = self.identity(row, cache)?;
+        self.see(process, id, row.time_ns);
+        if let Some(known) = cache.known.get_mut(position(first)) {
+            *known = Some((id, process));
+        }
+        Some(id)
+    }
+
+    /// A row describes a process.
+    fn see(&mut self, process: usize, id: IdentityId, time_ns: i64) {
+        match self.first_seen.get_mut(process) {
+            Some(first) if first.0 <= time_ns => {}
+            Some(first) => *first = (time_ns, id),
+            None => self.first_seen.push((time_ns, id)),
+        }
+    }
+
+    /// The process of a row, the same for the same description; and its number less one.
+    fn identity(
         &mut self,
         row: Row<'_, '_>,
         cache: &mut BatchCache,
-    ) -> Option<IdentityId> {
-        let Row { host, columns, row: at, time_ns, .. } = row;
+    ) -> Option<(IdentityId, usize)> {
+        let Row { host, columns, row: at, .. } = row;
         let pid = columns.pid.get(at)?;
         let start = columns.start_ts.get(at).unwrap_or(0);
         let (process, _) = self.processes.insert_full((host, pid, start));
@@ -245,11 +302,6 @@ impl Builder {
         identity.pod = container.pod;
         let (id, _) = self.identities.insert_full(identity);
         let id = IdentityId(u32::try_from(id).unwrap_or(u32::MAX));
-        match self.first_seen.get_mut(process) {
-            Some(first) if first.0 <= time_ns => {}
-            Some(first) => *first = (time_ns, id),
-            None => self.first_seen.push((time_ns, id)),
-        }
-        Some(id)
+        Some((id, process))
     }
 }

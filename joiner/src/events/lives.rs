@@ -1,0 +1,403 @@
+//! Lives in 56 bytes each, and conversations in 32: a recording has millions of both. What few of
+//! them have, or what is larger than usual, stands elsewhere.
+
+use hashbrown::HashMap;
+use schema::{EventDirection, FiveTuple, Kind, Proto};
+
+use super::address::Addresses;
+use super::host::HostId;
+use super::identity::IdentityId;
+use super::life::{Conversation, ConversationId, Life, LifeId};
+use super::place::NamespaceId;
+use super::position;
+use super::text::TextId;
+
+const HAS_OWNER: u16 = 1;
+const HAS_TID: u16 = 1 << 1;
+const HAS_NAMESPACE: u16 = 1 << 2;
+const HAS_LATENCY: u16 = 1 << 3;
+const HAS_RETRANSMITS: u16 = 1 << 4;
+const HAS_BYTES: u16 = 1 << 5;
+const IS_OUT: u16 = 1 << 6;
+const IS_IN: u16 = 1 << 7;
+/// `sure_ns` is not `end_ns`.
+const IS_UNSURE: u16 = 1 << 8;
+/// There is more of it elsewhere.
+const HAS_MORE: u16 = 1 << 9;
+
+/// All lives.
+#[derive(Debug, Default)]
+pub struct Lives {
+    all: Vec<Packed>,
+    unsure: HashMap<u32, i64>,
+    more: HashMap<u32, More>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    socket_cookie: u64,
+    start_ns: i64,
+    end_ns: i64,
+    owner: u32,
+    tid: u32,
+    namespace: u32,
+    latency_us: u32,
+    bytes: [u32; 2],
+    retransmits: u16,
+    host: HostId,
+    has: u16,
+    opened: Kind,
+    closed: Option<Kind>,
+}
+
+/// What few lives have: an error, and numbers that don't fit.
+#[derive(Clone, Copy, Debug)]
+struct More {
+    error: TextId,
+    bytes: Option<(u64, u64)>,
+    retransmits: Option<u32>,
+}
+
+/// `value` where there is one, and the flag that says so.
+fn flagged<T: Default>(value: Option<T>, flag: u16) -> (T, u16) {
+    value.map_or((T::default(), 0), |value| (value, flag))
+}
+
+impl Lives {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The life `id`, which must come from here.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, id: LifeId) -> Life {
+        let packed = &self.all[position(id.0)];
+        let has = packed.has;
+        let of = |flag: u16, value: u32| (has & flag != 0).then_some(value);
+        let [sent, received] = packed.bytes.map(u64::from);
+        let mut life = Life {
+            host: packed.host,
+            socket_cookie: packed.socket_cookie,
+            namespace: of(HAS_NAMESPACE, packed.namespace).map(NamespaceId),
+            direction: match (has & IS_OUT != 0, has & IS_IN != 0) {
+                (true, _) => Some(EventDirection::Out),
+                (_, true) => Some(EventDirection::In),
+                _ => None,
+            },
+            opened: packed.opened,
+            closed: packed.closed,
+            start_ns: packed.start_ns,
+            end_ns: packed.end_ns,
+            sure_ns: packed.end_ns,
+            owner: of(HAS_OWNER, packed.owner).map(IdentityId),
+            tid: of(HAS_TID, packed.tid),
+            latency_us: of(HAS_LATENCY, packed.latency_us),
+            retransmits: of(HAS_RETRANSMITS, u32::from(packed.retransmits)),
+            bytes: (has & HAS_BYTES != 0).then_some((sent, received)),
+            error: TextId::NONE,
+        };
+        if has & (IS_UNSURE | HAS_MORE) != 0 {
+            self.complete(id, has, &mut life);
+        }
+        life
+    }
+
+    #[cold]
+    fn complete(&self, id: LifeId, has: u16, life: &mut Life) {
+        if has & IS_UNSURE != 0 {
+            life.sure_ns = self.unsure.get(&id.0).copied().unwrap_or(life.end_ns);
+        }
+        if let Some(more) = self.more.get(&id.0).filter(|_| has & HAS_MORE != 0) {
+            life.error = more.error;
+            life.bytes = life.bytes.or(more.bytes);
+            life.retransmits = life.retransmits.or(more.retransmits);
+        }
+    }
+
+    /// Whether `id` is of this socket.
+    #[inline]
+    pub(super) fn is_of(&self, id: LifeId, (host, cookie): (HostId, u64)) -> bool {
+        let packed = &self.all[position(id.0)];
+        packed.socket_cookie == cookie && packed.host == host
+    }
+
+    /// One more life.
+    pub fn push(&mut self, life: &Life) -> LifeId {
+        let id = LifeId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        let packed = self.pack(id, life);
+        self.all.push(packed);
+        id
+    }
+
+    /// What is known of a life has changed.
+    pub fn set(&mut self, id: LifeId, life: &Life) {
+        let before = self.all[position(id.0)].has;
+        if before & IS_UNSURE != 0 {
+            self.unsure.remove(&id.0);
+        }
+        if before & HAS_MORE != 0 {
+            self.more.remove(&id.0);
+        }
+        self.all[position(id.0)] = self.pack(id, life);
+    }
+
+    /// Changes a life.
+    pub fn update(&mut self, id: LifeId, change: impl FnOnce(&mut Life)) {
+        let mut life = self.get(id);
+        change(&mut life);
+        self.set(id, &life);
+    }
+
+    fn pack(&mut self, id: LifeId, life: &Life) -> Packed {
+        let small = life.bytes.and_then(|(sent, received)| {
+            Some([u32::try_from(sent).ok()?, u32::try_from(received).ok()?])
+        });
+        let few = life.retransmits.and_then(|count| u16::try_from(count).ok());
+        let more = More {
+            error: life.error,
+            bytes: life.bytes.filter(|_| small.is_none()),
+            retransmits: life.retransmits.filter(|_| few.is_none()),
+        };
+        let mut has = match life.direction {
+            Some(EventDirection::Out) => IS_OUT,
+            Some(EventDirection::In) => IS_IN,
+            None => 0,
+        };
+        if more.error != TextId::NONE || more.bytes.is_some() || more.retransmits.is_some() {
+            self.more.insert(id.0, more);
+            has |= HAS_MORE;
+        }
+        if life.sure_ns != life.end_ns {
+            self.unsure.insert(id.0, life.sure_ns);
+            has |= IS_UNSURE;
+        }
+        let (owner, a) = flagged(life.owner.map(|owner| owner.0), HAS_OWNER);
+        let (tid, b) = flagged(life.tid, HAS_TID);
+        let (namespace, c) = flagged(life.namespace.map(|namespace| namespace.0), HAS_NAMESPACE);
+        let (latency_us, d) = flagged(life.latency_us, HAS_LATENCY);
+        let (retransmits, e) = flagged(few, HAS_RETRANSMITS);
+        let (bytes, f) = flagged(small, HAS_BYTES);
+        Packed {
+            socket_cookie: life.socket_cookie,
+            start_ns: life.start_ns,
+            end_ns: life.end_ns,
+            owner,
+            tid,
+            namespace,
+            latency_us,
+            bytes,
+            retransmits,
+            host: life.host,
+            has: has | a | b | c | d | e | f,
+            opened: life.opened,
+            closed: life.closed,
+        }
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Life> + '_ {
+        self.ids().map(|id| self.get(id))
+    }
+
+    /// Their ids, in order.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = LifeId> + use<> {
+        (0..u32::try_from(self.all.len()).unwrap_or(u32::MAX)).map(LifeId)
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.all.shrink_to_fit();
+        self.more.shrink_to_fit();
+        self.unsure.shrink_to_fit();
+    }
+}
+
+/// All conversations.
+#[derive(Debug, Default)]
+pub struct Conversations {
+    all: Vec<Talk>,
+    addresses: Addresses,
+}
+
+const IS_SRC_V4: u8 = 1;
+const IS_DST_V4: u8 = 1 << 1;
+const HAS_OWN: u8 = 1 << 2;
+
+#[derive(Clone, Copy, Debug)]
+struct Talk {
+    opened_ns: i64,
+    src: u32,
+    dst: u32,
+    life: LifeId,
+    owner: u32,
+    src_port: u16,
+    dst_port: u16,
+    proto: Proto,
+    opened: Kind,
+    has: u8,
+}
+
+impl Conversations {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The conversation `id`, which must come from here.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, id: ConversationId) -> Conversation {
+        let &Talk { opened_ns, src, dst, life, owner, src_port, dst_port, proto, opened, has } =
+            &self.all[position(id.0)];
+        let src = self.addresses.end((src, has & IS_SRC_V4 != 0), src_port);
+        let dst = self.addresses.end((dst, has & IS_DST_V4 != 0), dst_port);
+        let owner = (has & HAS_OWN != 0).then_some(IdentityId(owner));
+        Conversation { life, tuple: FiveTuple::new(proto, src, dst), opened, opened_ns, owner }
+    }
+
+    /// One more conversation.
+    pub fn push(&mut self, conversation: &Conversation) -> ConversationId {
+        let id = ConversationId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        let packed = self.pack(conversation);
+        self.all.push(packed);
+        id
+    }
+
+    /// What is known of a conversation has changed.
+    pub fn set(&mut self, id: ConversationId, conversation: &Conversation) {
+        self.all[position(id.0)] = self.pack(conversation);
+    }
+
+    fn pack(&mut self, conversation: &Conversation) -> Talk {
+        let &Conversation { life, tuple: FiveTuple { proto, src, dst }, opened, opened_ns, owner } =
+            conversation;
+        let (src_port, dst_port) = (src.port(), dst.port());
+        let (src, is_src_v4) = self.addresses.short(src);
+        let (dst, is_dst_v4) = self.addresses.short(dst);
+        let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+        let has = flag(is_src_v4, IS_SRC_V4)
+            | flag(is_dst_v4, IS_DST_V4)
+            | flag(owner.is_some(), HAS_OWN);
+        let owner = owner.map_or(0, |owner| owner.0);
+        Talk { opened_ns, src, dst, life, owner, src_port, dst_port, proto, opened, has }
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Conversation> + '_ {
+        self.ids().map(|id| self.get(id))
+    }
+
+    /// Their ids, in order.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = ConversationId> + use<> {
+        (0..u32::try_from(self.all.len()).unwrap_or(u32::MAX)).map(ConversationId)
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.all.shrink_to_fit();
+        self.addresses.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use schema::Endpoint;
+
+    use super::*;
+
+    const _: () = assert!(size_of::<Packed>() == 56 && size_of::<Talk>() == 32);
+
+    fn number() -> impl Strategy<Value = u64> {
+        prop_oneof![0..3u64, 65_534..65_538u64, 4_294_967_294..4_294_967_298u64, any::<u64>()]
+    }
+
+    fn life() -> impl Strategy<Value = Life> {
+        let numbers = prop::collection::vec(prop::option::of(number()), 12);
+        let kind = prop::sample::select(Kind::ALL);
+        let direction = prop::option::of(prop::sample::select(EventDirection::ALL));
+        (numbers, kind.clone(), prop::option::of(kind), direction, any::<[i64; 3]>()).prop_map(
+            |(numbers, opened, closed, direction, [start_ns, end_ns, other_ns])| {
+                let of = |at: usize| numbers[at].map(|number| number as u32);
+                let mut texts = crate::events::Texts::default();
+                Life {
+                    host: HostId(numbers[0].unwrap_or(0) as u16),
+                    socket_cookie: numbers[1].unwrap_or(0),
+                    namespace: of(2).map(NamespaceId),
+                    direction,
+                    opened,
+                    closed,
+                    start_ns,
+                    end_ns,
+                    sure_ns: if numbers[3].is_some() { other_ns } else { end_ns },
+                    owner: of(4).map(IdentityId),
+                    tid: of(5),
+                    latency_us: of(6),
+                    retransmits: of(7),
+                    bytes: numbers[8].zip(numbers[9]),
+                    error: if of(10).is_some() { texts.intern("E") } else { TextId::NONE },
+                }
+            },
+        )
+    }
+
+    fn endpoint() -> impl Strategy<Value = Endpoint> {
+        prop_oneof![
+            (any::<[u8; 4]>(), any::<u16>()).prop_map(|(addr, port)| Endpoint::v4(addr, port)),
+            (any::<[u8; 16]>(), any::<u16>()).prop_map(|(addr, port)| Endpoint::v6(addr, port)),
+            (0..3u8, any::<u16>()).prop_map(|(last, port)| Endpoint::v6([last; 16], port)),
+        ]
+    }
+
+    fn conversation() -> impl Strategy<Value = Conversation> {
+        let ends = (any::<u8>(), endpoint(), endpoint());
+        let kind = prop::sample::select(Kind::ALL);
+        (any::<u32>(), ends, kind, any::<i64>(), prop::option::of(any::<u32>())).prop_map(
+            |(life, (proto, src, dst), opened, opened_ns, owner)| Conversation {
+                life: LifeId(life),
+                tuple: FiveTuple::new(Proto(proto), src, dst),
+                opened,
+                opened_ns,
+                owner: owner.map(IdentityId),
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn lives_read_back(first in life(), second in life(), third in life()) {
+            let mut lives = Lives::default();
+            let ids = [&first, &second].map(|life| lives.push(life));
+            prop_assert_eq!(lives.get(ids[0]), first);
+            lives.set(ids[0], &third);
+            prop_assert_eq!(lives.iter().collect::<Vec<_>>(), vec![third, second]);
+        }
+
+        #[test]
+        fn conversations_read_back(all in prop::collection::vec(conversation(), 0..20)) {
+            let mut conversations = Conversations::default();
+            for (at, conversation) in all.iter().enumerate() {
+                let id = conversations.push(conversation);
+                prop_assert_eq!(conversations.get(id), *conversation);
+                conversations.set(ConversationId(0), &all[at]);
+                conversations.set(ConversationId(0), &all[0]);
+            }
+            conversations.shrink();
+            prop_assert_eq!(conversations.iter().collect::<Vec<_>>(), all);
+        }
+    }
+}
