@@ -159,6 +159,20 @@ fn links() -> Vec<Frame> {
         all.push(frame("BSD loopback, IPv6", 0, with(&[0, 0, 0, family], &ip6)));
         all.push(frame("OpenBSD loopback, IPv6", 108, with(&[0, 0, 0, family], &ip6)));
     }
+    for (family, packet) in [(2, &ip), (24, &ip6)] {
+        let about = [0, 0, 0, 7, 0, 0, 0, 0];
+        all.push(frame("OpenBSD IPsec", 109, [&[0, 0, 0, family][..], &about, packet].concat()));
+        all.push(frame("BSD IPsec", 109, [&[family, 0, 0, 0][..], &about, packet].concat()));
+    }
+    let ethernet_frame = ethernet(&[], 0x0800, &ip);
+    all.push(frame("PPI", 192, with(&[0, 0, 8, 0, 1, 0, 0, 0], &ethernet_frame)));
+    all.push(frame("PPI, raw", 192, with(&[0, 0, 12, 0, 101, 0, 0, 0, 9, 9, 0, 0], &ip)));
+    let pktap = |link: u8| {
+        let head = [[108, 0, 0, 0], [1, 0, 0, 0], [link, 0, 0, 0], *b"en0\0"].concat();
+        with(&head, &[0; 92])
+    };
+    all.push(frame("pktap", 258, with(&pktap(1), &ethernet_frame)));
+    all.push(frame("pktap, loopback", 258, with(&with(&pktap(0), &[2, 0, 0, 0]), &ip)));
     all.push(frame("OpenBSD loopback, IPv4", 108, with(&[0, 0, 0, 2], &ip)));
     let length = u16::try_from(4 + ip.len()).expect("short");
     for bytes in [u16::to_le_bytes, u16::to_be_bytes] {

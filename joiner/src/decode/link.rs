@@ -8,6 +8,7 @@ mod family;
 mod nflog;
 pub(super) mod ppp;
 mod wifi;
+mod wrapped;
 
 /// A value of the registry of link types (<https://www.tcpdump.org/linktypes.html>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,13 +26,16 @@ impl LinkType {
     const C_HDLC: Self = Self(104);
     const IEEE802_11: Self = Self(105);
     const LOOP: Self = Self(108);
+    const ENC: Self = Self(109);
     pub(super) const LINUX_SLL: Self = Self(113);
     const IEEE802_11_RADIOTAP: Self = Self(127);
     const PPP_PPPD: Self = Self(166);
+    const PPI: Self = Self(192);
     const PPP_WITH_DIR: Self = Self(204);
     const IPV4: Self = Self(228);
     const IPV6: Self = Self(229);
     const NFLOG: Self = Self(239);
+    const PKTAP: Self = Self(258);
     pub(super) const LINUX_SLL2: Self = Self(276);
 }
 
@@ -53,6 +57,7 @@ pub(super) fn payload(link: LinkType, bytes: &[u8]) -> Result<&[u8], Undecoded> 
 fn rare(link: LinkType, bytes: &[u8]) -> Result<&[u8], Undecoded> {
     match link {
         LinkType::NULL | LinkType::LOOP => family::payload(bytes),
+        LinkType::ENC => family::decrypted(bytes),
         LinkType::PPP | LinkType::PPP_HDLC => ppp::frame(bytes),
         // A byte that tells the direction stands where HDLC has its address, or before it.
         LinkType::PPP_PPPD => ppp::frame_without_address(bytes),
@@ -62,6 +67,13 @@ fn rare(link: LinkType, bytes: &[u8]) -> Result<&[u8], Undecoded> {
         LinkType::IEEE802_11 => wifi::frame(bytes),
         LinkType::IEEE802_11_RADIOTAP => wifi::radiotap(bytes),
         LinkType::NFLOG => nflog::payload(bytes),
+        LinkType::PPI | LinkType::PKTAP => {
+            let unwrap = if link == LinkType::PPI { wrapped::ppi } else { wrapped::pktap };
+            match unwrap(bytes)? {
+                (LinkType::PPI | LinkType::PKTAP, _) => Err(Undecoded::Malformed),
+                (inner, frame) => payload(inner, frame),
+            }
+        }
         _ => Err(Undecoded::NotIp),
     }
 }

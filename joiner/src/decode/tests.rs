@@ -264,11 +264,66 @@ fn other_transports_have_ports() {
     assert_eq!(shown(101, &v4(51, 0, &authenticated)), V4);
 }
 
+/// Packets of every kind, to be damaged.
+fn kinds() -> Vec<Vec<u8>> {
+    let ip = v4(6, 0, &tcp());
+    let frame = ethernet(&[0x8100], 0x0800, &ip);
+    let vxlan = to(4789, &[&[8, 0, 0, 0, 0, 0, 7, 0], &frame[..]].concat());
+    let gtp =
+        to(2152, &[&[0x34, 0xff, 0, 40, 0, 0, 0, 1, 0, 0, 0, 0x85, 1, 0, 0, 0], &ip[..]].concat());
+    let options = [&[43, 0, 0, 0, 0, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0, 0][..], &udp()].concat();
+    vec![
+        ip.clone(),
+        v6(0, &options),
+        v6(44, &[&[17, 0, 0, 1, 0, 0, 1, 0][..], &udp()].concat()),
+        v4(1, 0, &[&[3, 3, 0, 0, 0, 0, 0, 0][..], &ip].concat()),
+        v4(4, 0, &v4(41, 0, &v6(17, &udp()))),
+        v4(
+            47,
+            0,
+            &[&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 0, 0, 0, 0, 0], &frame[..]].concat(),
+        ),
+        vxlan.clone(),
+        to(6081, &[&[0, 0, 8, 0, 0, 0, 7, 0], &vxlan[..]].concat()),
+        gtp,
+    ]
+}
+
 proptest! {
+    #[test]
+    fn what_is_left_of_a_damaged_packet_says_nothing_that_the_whole_does_not(
+        kind in prop::sample::select(kinds()),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let mut bytes = kind;
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let link = LinkType(101);
+        let whole = decode(link, &bytes);
+        let around = whole.map_or(0, |packet| packet.around);
+        let layers: Vec<_> = (0..=around).map(|n| decode_within(link, &bytes, n)).collect();
+        if whole.is_ok() {
+            prop_assert_eq!(layers.last(), Some(&whole));
+        }
+        for length in 0..bytes.len() {
+            match (decode(link, &bytes[..length]), whole) {
+                (Ok(cut), Ok(_)) => {
+                    let is_layer = layers.iter().flatten().any(|layer| layer.tuple == cut.tuple);
+                    prop_assert!(is_layer, "{} of {:?}", cut.tuple, layers);
+                }
+                (Err(undecoded), Ok(_)) => prop_assert_eq!(undecoded, Undecoded::Truncated),
+                (_, Err(_)) => {}
+            }
+        }
+    }
+
     #[test]
     fn any_bytes_are_decoded_or_refused(
         link in prop::sample::select(vec![
-            0_u16, 1, 9, 12, 14, 51, 101, 104, 105, 108, 113, 127, 166, 204, 228, 229, 239, 276,
+            0_u16, 1, 9, 12, 14, 51, 101, 104, 105, 108, 109, 113, 127, 166, 192, 204, 228, 229, 239,
+            258, 276,
         ]),
         bytes in prop::collection::vec(any::<u8>(), 0..200),
     ) {

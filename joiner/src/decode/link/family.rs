@@ -1,6 +1,8 @@
-//! BSD loopback (`LINKTYPE_NULL`, `LINKTYPE_LOOP`): an address family, then the packet.
+//! BSD loopback (`LINKTYPE_NULL`, `LINKTYPE_LOOP`): an address family, then the packet; and what BSD
+//! decrypted or will encrypt (`LINKTYPE_ENC`): a family, eight bytes about the encryption, the packet.
 
 use crate::decode::Undecoded;
+use crate::decode::bytes::after;
 
 /// `AF_INET`, everywhere.
 const AF_INET: u32 = 2;
@@ -17,4 +19,9 @@ pub(super) fn payload(bytes: &[u8]) -> Result<&[u8], Undecoded> {
     } else {
         Err(Undecoded::NotIp)
     }
+}
+
+/// Behind the family stand the security association and flags.
+pub(super) fn decrypted(bytes: &[u8]) -> Result<&[u8], Undecoded> {
+    after(payload(bytes)?, 8)
 }
