@@ -1,7 +1,7 @@
 # Everything a user or a developer runs. `make demo` and `make test` need nothing but this file:
 # they install what a fresh Debian or Ubuntu lacks.
 
-.PHONY: help demo test build static kernels lint probes probes-check fixture soak queries-rust bench-record bench-accuracy bench-join bench-wireshark bench-events clean
+.PHONY: help demo test build static kernels lint probes probes-check fixture soak queries-rust fuzz bench-record bench-pipe bench-accuracy bench-join bench-wireshark bench-events clean
 
 # Beside everything else that is built, in a folder of its own.
 QUERIES_RUST = $(abspath $(or $(CARGO_TARGET_DIR),target)/queries-rust)
@@ -16,8 +16,10 @@ help:
 	@echo 'make probes        rebuild the kernel programs (recorder/probes/); installs their toolchain'
 	@echo 'make probes-check  fail if the committed kernel programs are stale'
 	@echo 'make soak          record for three minutes (SOAK_SECONDS=...) and watch the memory (root)'
+	@echo 'make fuzz          feed the parsers and a whole join with nonsense (FUZZ_SECONDS=... each)'
 	@echo 'make queries-rust  try docs/queries-rust.md; builds polars, which takes minutes'
 	@echo 'make bench-record  what recording costs, beside tcpdump and strace (root; BENCH="SECONDS ROUNDS")'
+	@echo 'make bench-pipe    the memory of a join of 20 GB through a pipe (BENCH="GIGABYTES"; TMPDIR has room)'
 	@echo 'make bench-accuracy  how many names are right, on traffic made up from seeds (BENCH="FLOWS SEEDS")'
 	@echo 'make bench-wireshark  what the plugin adds to tshark (BENCH="PACKETS ROUNDS")'
 	@echo 'make bench-events  from ten million rows of events to names: seconds and memory (BENCH="ROWS ROUNDS")'
@@ -69,9 +71,17 @@ queries-rust:
 	cargo build --locked --manifest-path tests/queries/rust/Cargo.toml --target-dir $(QUERIES_RUST)
 	EBPF_QUERIES_RUST=$(QUERIES_RUST)/debug/queries cargo test --locked -p joiner --test queries rust_says
 
+fuzz:
+	@scripts/setup.sh fuzz
+	scripts/fuzz.sh $(or $(FUZZ_SECONDS),60) $(FUZZ_TARGETS)
+
 bench-record:
 	@scripts/setup.sh build
 	cargo bench --locked -p recorder --bench record -- $(BENCH)
+
+bench-pipe:
+	@scripts/setup.sh build
+	cargo bench --locked -p joiner --bench pipe -- $(BENCH)
 
 bench-accuracy:
 	@scripts/setup.sh build

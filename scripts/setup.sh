@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what a fresh Debian or Ubuntu machine lacks for WHAT: build, static, demo, test, kernels
-# or probes. Asks nothing, touches nothing that is there already.
+# Installs what a fresh Debian or Ubuntu machine lacks for WHAT: build, static, demo, test, kernels,
+# fuzz or probes. Asks nothing, touches nothing that is there already.
 set -euo pipefail
 
-what=${1:?usage: setup.sh build|static|demo|test|kernels|probes}
+what=${1:?usage: setup.sh build|static|demo|test|kernels|fuzz|probes}
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
@@ -76,6 +76,14 @@ kernels)
 	packages build-essential pkg-config libpcap-dev debian-archive-keyring qemu-system-x86 \
 		seabios busybox-static cpio kmod xz-utils jq nftables
 	rust
+	;;
+fuzz)
+	packages build-essential
+	rust
+	if ! cargo fuzz --version >/dev/null 2>&1; then
+		echo "setup: building cargo-fuzz" >&2
+		cargo install --quiet --locked cargo-fuzz
+	fi
 	;;
 probes)
 	packages build-essential rustc-web cargo-web rust-web-src "llvm-$llvm-dev" zlib1g-dev libzstd-dev

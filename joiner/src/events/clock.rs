@@ -96,7 +96,8 @@ pub(super) struct ClockReader {
 impl ClockReader {
     /// From now on the rows' wall clock is ahead of `boot_ns` by `offset_ns`.
     pub(super) fn set(&mut self, timeline: &mut Timeline, boot_ns: u64, offset_ns: i64) {
-        timeline.insert(i64::try_from(boot_ns).unwrap_or(i64::MAX), offset_ns);
+        let offset_ns = believable(offset_ns);
+        timeline.insert(believable(i64::try_from(boot_ns).unwrap_or(i64::MAX)), offset_ns);
         self.first_ns.get_or_insert(offset_ns);
         self.current_ns = Some(offset_ns);
     }
@@ -114,7 +115,15 @@ impl ClockReader {
 
 fn steady(timeline: &Timeline, offset_ns: Option<i64>, wall_ns: i64) -> i64 {
     let moved = offset_ns.zip(timeline.base_ns).map_or(0, |(now, base)| now.saturating_sub(base));
-    wall_ns.saturating_sub(moved)
+    believable(believable(wall_ns).saturating_sub(moved))
+}
+
+/// No clock that is right shows a time beyond the year 2065, nanoseconds: a row that says so is
+/// damaged. What is not as far away can be added and subtracted.
+const FARTHEST_NS: i64 = 3_000_000_000_000_000_000;
+
+fn believable(ns: i64) -> i64 {
+    ns.clamp(-FARTHEST_NS, FARTHEST_NS)
 }
 
 #[cfg(test)]
@@ -168,5 +177,17 @@ mod tests {
         reader.set(&mut timeline, 50, 40);
         assert_eq!(reader.steady(&timeline, 95), 155);
         assert_eq!(reader.first_steady(&timeline, 95), 95);
+    }
+
+    #[test]
+    fn times_that_no_clock_shows_overflow_nowhere() {
+        let mut timeline = Timeline::default();
+        let mut clock = ClockReader::default();
+        for (boot_ns, offset_ns) in [(0, i64::MIN), (u64::MAX, i64::MAX), (5, i64::MIN)] {
+            clock.set(&mut timeline, boot_ns, offset_ns);
+        }
+        let times = [i64::MIN, 0, i64::MAX].map(|wall_ns| clock.steady(&timeline, wall_ns));
+        assert!(times.is_sorted() && times[2].checked_sub(times[0]).is_some(), "{times:?}");
+        assert!(timeline.steps_back().iter().all(|step| step.by_ns > 0));
     }
 }

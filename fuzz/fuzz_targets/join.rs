@@ -1,0 +1,6 @@
+//! See `fuzz::join`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(init: fuzz::begin(fuzz::seeds::captures), |input: &[u8]| fuzz::join::check(input));

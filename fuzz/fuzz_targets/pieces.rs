@@ -1,0 +1,6 @@
+//! See `fuzz::pieces`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(init: fuzz::begin(fuzz::seeds::captures), |input: &[u8]| fuzz::pieces::check(input));
