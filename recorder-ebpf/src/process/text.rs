@@ -132,11 +132,15 @@ fn remember(path: u64, arguments: u64) {
         if length >= TEXT_MAX as u64 {
             break;
         }
-        let read = read_string(scratch, length, argument);
-        if read < 0 {
-            break;
+        match read_string(scratch, length, argument) {
+            ..0 => break,
+            // Kernels of before 2025 count an empty string without its NUL.
+            0 => {
+                scratch.text[(length as usize) & (TEXT_MAX - 1)] = 0;
+                length += 1;
+            }
+            read => length += read as u64,
         }
-        length += read as u64;
     }
     if length > TEXT_MAX as u64 {
         length = TEXT_MAX as u64;
