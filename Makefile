@@ -11,7 +11,7 @@ help:
 	@echo 'make test          every test; those that need root and a kernel with eBPF run if they can'
 	@echo 'make build         target/release/ebpfrec and target/release/ebpfjoin'
 	@echo 'make static        target/static/ebpfrec: one file that needs no library where it runs'
-	@echo 'make kernels       the live tests on Debian kernels from 5.10 on, emulated; takes a while'
+	@echo 'make kernels       the live tests on Debian kernels from 5.10 on (KERNELS="6.1 7"), emulated; takes a while'
 	@echo 'make lint          formatting and clippy, warnings denied'
 	@echo 'make probes        rebuild the kernel programs (recorder/probes/); installs their toolchain'
 	@echo 'make probes-check  fail if the committed kernel programs are stale'
@@ -37,7 +37,7 @@ static:
 kernels:
 	@scripts/setup.sh kernels
 	@scripts/static.sh suite
-	@scripts/kernels.sh
+	@scripts/kernels.sh $(KERNELS)
 
 demo:
 	@scripts/setup.sh demo
