@@ -12,7 +12,7 @@ use schema::{
 };
 
 pub use self::process::{ProcessEvent, Started, decode_process};
-use crate::row::{Body, Counters, Local, Owner, Row, SocketRow};
+use crate::row::{Body, Counters, Local, Owner, Row, SocketRow, Spare};
 
 /// What a record means.
 #[derive(Clone, Debug)]
@@ -71,12 +71,13 @@ pub enum Decoded {
 /// Reads one record; `None` if it is none of this build's.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Option<Decoded> {
-    decode_record(&Record::from_bytes(bytes)?)
+    decode_record(&Record::from_bytes(bytes)?, &mut Spare::default())
 }
 
-/// The meaning of a record; `None` if this build doesn't know it.
+/// The meaning of a record, a row of it in one of the boxes that are spare; `None` if this build
+/// doesn't know it.
 #[must_use]
-pub fn decode_record(record: &Record) -> Option<Decoded> {
+pub fn decode_record(record: &Record, spare: &mut Spare) -> Option<Decoded> {
     let proto = match record.proto {
         PROTO_TCP => Proto::TCP,
         PROTO_UDP => Proto::UDP,
@@ -160,7 +161,7 @@ pub fn decode_record(record: &Record) -> Option<Decoded> {
         count: counted.then_some(record.count),
         peer_cookie: 0,
     };
-    Some(Decoded::Row(Row { boot_ns, body: Body::Socket(Box::new(row)) }))
+    Some(Decoded::Row(Row { boot_ns, body: Body::Socket(spare.boxed(row)) }))
 }
 
 fn local(record: &Record) -> Local {

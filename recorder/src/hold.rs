@@ -2,7 +2,7 @@
 //! comes into order, and what is learned a little later still finds its row. Takes the time from
 //! outside; does no I/O.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
 
 use schema::FiveTuple;
 
@@ -38,6 +38,7 @@ type Position = (u64, u64);
 
 #[derive(Debug)]
 struct Held {
+    position: Position,
     row: Row,
     wait: Option<(Wait, u64)>,
 }
@@ -45,7 +46,8 @@ struct Held {
 /// The rows held.
 #[derive(Debug, Default)]
 pub struct Window {
-    rows: BTreeMap<Position, Held>,
+    /// By position. Nearly every row belongs at the end, or a few places before it.
+    rows: VecDeque<Held>,
     waiting: HashMap<Wait, Vec<Position>>,
     arrived: u64,
 }
@@ -63,7 +65,13 @@ impl Window {
             };
             (wait, row.boot_ns.saturating_add(patience))
         });
-        self.rows.insert(position, Held { row, wait });
+        let last = self.rows.back();
+        let place = if last.is_none_or(|last| last.position < position) {
+            self.rows.len()
+        } else {
+            self.rows.partition_point(|held| held.position < position)
+        };
+        self.rows.insert(place, Held { position, row, wait });
     }
 
     /// Hands the rows of sockets that wait for `wait` to `complete`; one for which it returns true
@@ -76,7 +84,9 @@ impl Window {
         let Some(mut positions) = self.waiting.remove(wait) else { return 0 };
         let before = positions.len();
         positions.retain(|position| {
-            let Some(held) = self.rows.get_mut(position) else { return false };
+            let place = self.rows.binary_search_by_key(position, |held| held.position);
+            let held = place.ok().and_then(|place| self.rows.get_mut(place));
+            let Some(held) = held else { return false };
             let crate::row::Body::Socket(row) = &mut held.row.body else { return false };
             let done = complete(row);
             if done {
@@ -99,8 +109,7 @@ impl Window {
 
     /// The same, but it stays while it is not `ready`.
     pub fn pop_if(&mut self, now_ns: u64, ready: impl FnOnce(&Row) -> bool) -> Option<Row> {
-        let entry = self.rows.first_entry()?;
-        let held = entry.get();
+        let held = self.rows.front()?;
         let until = held.wait.map_or(0, |(_, until)| until);
         let until = until.max(held.row.boot_ns.saturating_add(HOLD_NS));
         let goes = now_ns >= until && ready(&held.row);
@@ -112,11 +121,11 @@ impl Window {
 
     /// The next row in order of time, whatever it waits for: at the end of the recording.
     pub fn take_first(&mut self) -> Option<Row> {
-        let (position, held) = self.rows.pop_first()?;
+        let held = self.rows.pop_front()?;
         if let Some((wait, _)) = held.wait
             && let Some(positions) = self.waiting.get_mut(&wait)
         {
-            positions.retain(|other| *other != position);
+            positions.retain(|other| *other != held.position);
             if positions.is_empty() {
                 self.waiting.remove(&wait);
             }

@@ -43,8 +43,12 @@ fn udp(kind: RecordKind, family: u8) -> Record {
     record
 }
 
+fn meaning(record: &Record) -> Option<Decoded> {
+    decode_record(record, &mut Spare::default())
+}
+
 fn row(record: &Record) -> SocketRow {
-    match decode_record(record).expect("known kind") {
+    match meaning(record).expect("known kind") {
         Decoded::Row(Row { body: Body::Socket(row), boot_ns }) => {
             assert_eq!(boot_ns, record.boot_ns);
             *row
@@ -156,14 +160,14 @@ fn udp_bind_and_close_have_one_end_at_most() {
 
 #[test]
 fn a_release_and_an_error_are_no_rows() {
-    let release = decode_record(&tcp(RecordKind::TcpRelease, FLAG_OWNER));
+    let release = meaning(&tcp(RecordKind::TcpRelease, FLAG_OWNER));
     assert!(matches!(
         release,
         Some(Decoded::Release { socket_cookie: 5, closer: Owner { pid: 42, tid: 43, .. }, .. })
     ));
     let mut record = tcp(RecordKind::SocketError, 0);
     record.errno = 111;
-    let Some(Decoded::Error { tuple, errno: 111, boot_ns: 77 }) = decode_record(&record) else {
+    let Some(Decoded::Error { tuple, errno: 111, boot_ns: 77 }) = meaning(&record) else {
         panic!("an error");
     };
     assert_eq!(tuple.to_string(), "tcp 10.0.0.1:4000 > 10.0.0.2:80");
@@ -173,7 +177,7 @@ fn a_release_and_an_error_are_no_rows() {
 fn a_forward_names_two_sockets_and_a_process() {
     let mut record = tcp(RecordKind::Forward, FLAG_OWNER);
     record.peer_cookie = 6;
-    let Some(Decoded::Forward { boot_ns: 77, sockets, forwarder }) = decode_record(&record) else {
+    let Some(Decoded::Forward { boot_ns: 77, sockets, forwarder }) = meaning(&record) else {
         panic!("a forward");
     };
     assert_eq!((sockets, forwarder.pid), ([5, 6], 42));
@@ -186,5 +190,5 @@ fn foreign_bytes_are_refused() {
     assert!(decode(&[0; 1000]).is_none());
     let mut record = tcp(RecordKind::TcpAccept, 0);
     record.proto = 132;
-    assert!(decode_record(&record).is_none());
+    assert!(meaning(&record).is_none());
 }

@@ -1,6 +1,7 @@
 //! The event loop: reads the ring, adds what is known, holds rows for a moment, hands batches to
 //! the file.
 
+mod nap;
 mod pipeline;
 mod standing;
 mod sweep;
@@ -20,7 +21,7 @@ use anyhow::Context as _;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use schema::{Kind, meta::FileMeta};
 
-use self::pipeline::Pipeline;
+use self::{nap::Naps, pipeline::Pipeline};
 use super::say;
 use crate::{
     check,
@@ -40,16 +41,6 @@ use crate::{
 
 /// How long the ring is left alone when nothing is in it: as long as a row is held.
 const IDLE: Duration = Duration::from_millis(100);
-/// How long what comes next is left to gather. Short where `/proc` is all that tells of processes:
-/// one may end right after its connect, and then there is nothing left to look up.
-const NAP: Duration = Duration::from_micros(200);
-/// The nap there when there is much to do.
-const BUSY_NAP: Duration = Duration::from_millis(1);
-/// The nap where the kernel tells of processes: a busy host then pays for some two hundred wake-ups
-/// a second, not for a thousand.
-const LONG_NAP: Duration = Duration::from_millis(4);
-/// Records at once that mean there is much to do.
-const BUSY_RECORDS: usize = 32;
 /// How long after a record the ring is looked into again and again. The wake-up that the next
 /// record then does not need would cost the workload more than a look costs us.
 const LINGER: Duration = Duration::from_millis(12);
@@ -158,8 +149,8 @@ impl Events {
             say("ebpfrec: running in a pid namespace of its own: events name processes by number \
                  only; run on the host to get names\n");
         }
-        let naps_short = !probes.tell_processes();
-        if !naps_short {
+        let tells_processes = probes.tell_processes();
+        if tells_processes {
             pipeline.trust_process_records();
         }
         pipeline.list_existing();
@@ -175,7 +166,7 @@ impl Events {
             ready: Some(ready),
             rows: Arc::clone(&rows),
             read_at: Instant::now(),
-            naps_short,
+            naps: Naps::new(tells_processes),
             niceness: Niceness::default(),
             seen: [Rise::default(); 3],
             has_lost: false,
@@ -237,8 +228,7 @@ struct Loop {
     rows: Arc<AtomicU64>,
     /// When something was last in the ring.
     read_at: Instant,
-    /// Whether processes are only known by `/proc`.
-    naps_short: bool,
+    naps: Naps,
     niceness: Niceness,
     /// The kernel programs' own counters.
     seen: [Rise; 3],
@@ -253,7 +243,8 @@ impl Loop {
     fn run(mut self) -> anyhow::Result<Ended> {
         // Where `/proc` alone tells of processes, what has to be looked up may be gone in a
         // millisecond, and on a busy host others would keep the loop waiting for longer.
-        self.niceness = if self.naps_short { Niceness::hurry() } else { Niceness::give_way() };
+        let hurries = self.naps.are_short();
+        self.niceness = if hurries { Niceness::hurry() } else { Niceness::give_way() };
         privileges::enter(Work::Events);
         let mut flush_at = Instant::now() + FLUSH_EVERY;
         let mut sweep_at = Instant::now() + SWEEP_EVERY;
@@ -281,7 +272,7 @@ impl Loop {
         let lingers = self.read_at.elapsed() < LINGER;
         self.ring.set_awake(lingers);
         let (wait, wake) = if lingers {
-            (self.nap_after(BUSY_RECORDS), PollFlags::empty())
+            (self.naps.while_busy(), PollFlags::empty())
         } else {
             (IDLE, PollFlags::IN)
         };
@@ -321,12 +312,15 @@ impl Loop {
                 self.niceness.heed(true);
             }
             self.read_at = Instant::now();
+            if self.pipeline.take_urgent() {
+                self.naps.be_alert();
+            }
             if self.read_at >= until || self.pipeline.batched() >= BATCH_ROWS {
                 break;
             }
             self.pipeline.release();
             self.ring.set_awake(true);
-            let nap = self.nap_after(read);
+            let nap = self.naps.after(read);
             thread::sleep(nap);
             self.niceness.heed(self.read_at.elapsed() >= nap + LATE);
         }
@@ -339,14 +333,6 @@ impl Loop {
         {
             // Who waited may have given up.
             let _ = ready.try_send(());
-        }
-    }
-
-    fn nap_after(&self, records: usize) -> Duration {
-        match (self.naps_short, records < BUSY_RECORDS) {
-            (true, true) => NAP,
-            (true, false) => BUSY_NAP,
-            (false, _) => LONG_NAP,
         }
     }
 
@@ -375,7 +361,7 @@ impl Loop {
         while (self.pipeline.is_waiting() && begin.elapsed() < LAST_WAIT)
             || (self.pipeline.is_reading_translations() && begin.elapsed() < LAST_TABLES)
         {
-            thread::sleep(NAP);
+            thread::sleep(nap::SHORT);
             self.read();
         }
         self.pipeline.take_interfaces();

@@ -37,7 +37,7 @@ use crate::{
     namespaces::own_namespace,
     peers::{Peers, key_of},
     process::Processes,
-    row::{Body, Owner, ProcessRow, Row, SocketRow},
+    row::{Body, Owner, ProcessRow, Row, SocketRow, Spare},
     sockets::{Answer, Query, Sockets},
 };
 
@@ -62,6 +62,9 @@ pub(super) struct Pipeline {
     closed_unlisted: HashMap<u64, (u64, Owner)>,
     peers: Peers,
     window: Window,
+    spare: Spare,
+    /// A record came that something has to be looked up for.
+    urgent: bool,
     batcher: Batcher,
     directory: Directory,
     /// `None` where the kernel has no socket diagnosis.
@@ -96,6 +99,8 @@ impl Pipeline {
             closed_unlisted: HashMap::new(),
             peers: Peers::default(),
             window: Window::default(),
+            spare: Spare::default(),
+            urgent: false,
             batcher: Batcher::new(host, first, directory.clone()),
             directory,
             sockets,
@@ -154,7 +159,9 @@ impl Pipeline {
             return None;
         }
         let record = Record::from_bytes(bytes);
-        let Some((record, decoded)) = record.and_then(|r| Some((r, decode_record(&r)?))) else {
+        let spare = &mut self.spare;
+        let decoded = record.and_then(|record| Some((record, decode_record(&record, spare)?)));
+        let Some((record, decoded)) = decoded else {
             // Not of this build's kernel programs: nothing can be said about what it meant.
             self.losses.add(LossStage::Ring, 1);
             return None;
@@ -187,7 +194,14 @@ impl Pipeline {
         None
     }
 
+    /// Whether a record came, since this was last asked, that something has to be looked up for
+    /// which may soon be gone: a process, a UDP socket's port.
+    pub(super) fn take_urgent(&mut self) -> bool {
+        std::mem::take(&mut self.urgent)
+    }
+
     fn on_process(&mut self, bytes: &[u8]) {
+        self.urgent = true;
         let Some(event) = decode_process(bytes) else {
             self.losses.add(LossStage::Ring, 1);
             return;
@@ -213,6 +227,7 @@ impl Pipeline {
             socket.count = Some(due.count);
             socket.direction = Some(due.direction);
         }
+        self.urgent |= socket.kind == Kind::UdpConnect;
         if socket.kind == Kind::TcpAccept && socket.owner.is_none() && !self.listing {
             self.listeners.complete(&mut socket);
         }
@@ -254,7 +269,7 @@ impl Pipeline {
     pub(super) fn on_peer(&mut self, key: &PeerKey, record: &Record) {
         let Some(due) = self.peers.count(key, record.count) else { return };
         let Some(Decoded::Row(Row { boot_ns, body: Body::Socket(mut socket) })) =
-            decode_record(record)
+            decode_record(record, &mut self.spare)
         else {
             return;
         };
@@ -298,7 +313,7 @@ impl Pipeline {
     /// Moves rows that were held long enough into the batch.
     pub(super) fn release(&mut self) {
         let now = boot_ns();
-        let Self { window, batcher, processes, directory, .. } = self;
+        let Self { window, batcher, processes, directory, spare, .. } = self;
         let named = |row: &Row, processes: &mut Processes| {
             let container = container_of(row, processes);
             now >= row.boot_ns.saturating_add(ANSWER_WAIT_NS)
@@ -308,6 +323,7 @@ impl Pipeline {
             && let Some(row) = window.pop_if(now, |row| named(row, processes))
         {
             batcher.push(&row, processes);
+            spare.keep(row);
         }
     }
 

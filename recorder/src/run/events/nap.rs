@@ -1,0 +1,85 @@
+//! How long the ring is left alone once it was read to its end, while more is expected.
+
+use std::time::{Duration, Instant};
+
+/// How long what comes next is left to gather. Short where `/proc` is all that tells of processes:
+/// one may end right after its connect, and then there is nothing left to look up.
+pub(super) const SHORT: Duration = Duration::from_micros(200);
+/// The nap there when there is much to do.
+const BUSY: Duration = Duration::from_millis(1);
+/// The nap where the kernel tells of processes: a busy host then pays for some two hundred wake-ups
+/// a second, not for a thousand.
+const LONG: Duration = Duration::from_millis(4);
+/// The nap while all that comes is about connections of processes that have been there for a while:
+/// nothing has to be looked up before it is gone. A look costs more than the records it finds, up
+/// to some thousand connections a second.
+const QUIET: Duration = Duration::from_millis(16);
+/// How long after a record that something has to be looked up for no such nap is taken: what
+/// begins one process often begins another.
+const ALERT_FOR: Duration = Duration::from_millis(250);
+/// Records at once that mean there is much to do.
+const BUSY_RECORDS: usize = 32;
+
+/// Decides about naps.
+#[derive(Debug)]
+pub(super) struct Naps {
+    /// Whether the kernel tells of processes.
+    told: bool,
+    /// When a record last came that something has to be looked up for.
+    alert_at: Instant,
+}
+
+impl Naps {
+    /// For a kernel that tells of processes, or doesn't.
+    pub(super) fn new(told: bool) -> Self {
+        Self { told, alert_at: Instant::now() }
+    }
+
+    /// Whether processes are only known by `/proc`.
+    pub(super) fn are_short(&self) -> bool {
+        !self.told
+    }
+
+    /// A record came that something has to be looked up for.
+    pub(super) fn be_alert(&mut self) {
+        self.alert_at = Instant::now();
+    }
+
+    /// The nap after so many records.
+    pub(super) fn after(&self, records: usize) -> Duration {
+        match (self.told, records < BUSY_RECORDS) {
+            (false, true) => SHORT,
+            (false, false) => BUSY,
+            (true, _) if self.alert_at.elapsed() < ALERT_FOR => LONG,
+            (true, _) => QUIET,
+        }
+    }
+
+    /// The nap while there is much to do.
+    pub(super) fn while_busy(&self) -> Duration {
+        self.after(BUSY_RECORDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_gone_soon_shortens_naps_for_a_while() {
+        let mut naps = Naps { told: true, alert_at: Instant::now() };
+        assert_eq!((naps.after(1), naps.after(1000)), (LONG, LONG));
+        let Some(before) = Instant::now().checked_sub(ALERT_FOR) else { return };
+        naps.alert_at = before;
+        assert_eq!((naps.after(1), naps.while_busy()), (QUIET, QUIET));
+        naps.be_alert();
+        assert_eq!(naps.after(1), LONG);
+    }
+
+    #[test]
+    fn without_records_of_processes_naps_are_short() {
+        let naps = Naps::new(false);
+        assert!(naps.are_short());
+        assert_eq!((naps.after(1), naps.while_busy()), (SHORT, BUSY));
+    }
+}
