@@ -14,7 +14,7 @@ use schema::{Endpoint, FiveTuple, FlowKey, Proto};
 
 use crate::decode::{Origin, Packet};
 use crate::events::{HostId, Publication, Recordings};
-use crate::index::{Entry, Index};
+use crate::index::{Entry, Found as Place, Index};
 use crate::syn::{Syn, SynTable};
 
 mod behind;
@@ -170,13 +170,13 @@ impl Matcher {
         &self.recordings
     }
 
-    /// The number of a flow that a socket has; below [`flow_numbers`](Self::flow_numbers).
+    /// Where the conversations of the flow `key` are, if any socket had it.
     #[must_use]
-    pub fn flow_number(&self, key: &FlowKey) -> Option<u32> {
-        self.index.flow_number(key)
+    pub(crate) fn find(&self, key: &FlowKey) -> Option<Place> {
+        self.index.find(self.index.hash(key), key)
     }
 
-    /// The bound of [`flow_number`](Self::flow_number).
+    /// More than the number of any flow, which is [`Place::first`](crate::index::Found::first).
     #[must_use]
     pub fn flow_numbers(&self) -> usize {
         self.index.numbers()
@@ -185,8 +185,19 @@ impl Matcher {
     /// Decides about a packet.
     #[must_use]
     pub fn attribute(&self, packet: &Packet, seen: &Seen<'_>) -> Verdict {
+        self.attribute_at(self.find(&packet.tuple.canonical().0), packet, seen)
+    }
+
+    /// The same, where the conversations of its flow were looked up already.
+    #[must_use]
+    pub(crate) fn attribute_at(
+        &self,
+        place: Option<Place>,
+        packet: &Packet,
+        seen: &Seen<'_>,
+    ) -> Verdict {
         let (key, way) = packet.tuple.canonical();
-        let both = self.index.both_ends(&key, way);
+        let both = place.map_or([&[][..]; 2], |place| self.index.flow(place).ends(way));
         let [sender, receiver] = [true, false].map(|sent| {
             let role = Role::new((key, way), packet, seen, sent);
             self.side(both[usize::from(!sent)], role, &mut ())

@@ -14,13 +14,15 @@ use schema::flow::Way;
 use schema::{FiveTuple, FlowKey, Proto};
 
 use crate::attribute::{Fetched, Matcher, Seen, Span, Verdict};
-use crate::chunk::{Captured, Chunk, Glimpse, Item, Items};
+use crate::chunk::{Captured, Chunk, Item, Items};
 use crate::clock::CaptureClock;
 use crate::config::Style;
 use crate::decode::plain::{PlainTuple, glance};
 use crate::decode::{Origin, Packet, Tcp, Undecoded, decode, decode_within, interface_index};
 use crate::fragment::Fragments;
-use crate::label::{LabelId, Labels};
+use crate::index::Found;
+use crate::label::Labels;
+use crate::mark::{Decisions, Mark};
 use crate::memo::{Known, Memo, Place};
 use crate::render::Renderer;
 
@@ -39,63 +41,6 @@ pub struct Examined {
     pub tuple: Option<FiveTuple>,
     /// Nanoseconds since 1970, by the steady clock of the host that captured.
     pub time_ns: i64,
-}
-
-/// What the later stages have to know of every packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
-    /// Number of the flow and direction; [`Mark::NO_FLOW`] for a packet without a tuple.
-    pub(crate) flow: u64,
-    /// [`Verdict::gist`].
-    pub(crate) said: u64,
-    /// What is written on it if it isn't the first of its flow and direction.
-    pub(crate) label: LabelId,
-    /// Where it begins in the chunk, bytes.
-    pub(crate) at: u32,
-    /// Its length there, bytes.
-    pub(crate) length: u32,
-    /// Whether it is a block without options, to which some may simply be appended.
-    pub(crate) is_bare: bool,
-}
-
-impl Mark {
-    /// In place of a number of a flow.
-    pub(crate) const NO_FLOW: u64 = u64::MAX;
-    /// Set in the numbers of flows that no socket has: then the others are a fingerprint. Two flows
-    /// with one (one chance in 2^62 per pair) only make the full form stand once more or once less.
-    pub(crate) const STRANGER: u64 = 1 << 63;
-
-    /// A packet about which nothing was decided yet.
-    #[inline]
-    fn new(packet: &Glimpse<'_>) -> Self {
-        let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-        let (at, length, is_bare) = (size(packet.at), size(packet.length), packet.is_bare);
-        Self { flow: Self::NO_FLOW, said: 0, label: 0, at, length, is_bare }
-    }
-
-    fn decide(&mut self, examined: &Examined, labels: &mut Labels<'_>, order: ByteOrder) {
-        self.flow = examined.flow.unwrap_or(Self::NO_FLOW);
-        self.said = examined.verdict.gist();
-        self.label = labels.of(&examined.verdict, order);
-    }
-
-    /// What is to be known of a packet of which `examined` is.
-    #[cfg(test)]
-    pub(crate) fn of(examined: &Examined, labels: &mut Labels<'_>) -> Self {
-        let nothing = Glimpse { at: 0, length: 0, is_bare: false, captured: None };
-        let mut mark = Self::new(&nothing);
-        mark.decide(examined, labels, ByteOrder::Little);
-        mark
-    }
-}
-
-/// The decisions about a chunk's packets.
-#[derive(Debug, Default)]
-pub(crate) struct Decisions {
-    /// One for every item that is a packet, in order.
-    pub(crate) marks: Vec<Mark>,
-    /// Those that were not known from others, with their positions, in order.
-    pub(crate) own: Vec<(u32, Examined)>,
 }
 
 /// What one worker keeps in mind.
@@ -266,18 +211,25 @@ impl Examiner {
     ) {
         let order = chunk.order();
         let is_big = order == ByteOrder::Big;
-        let tuples = memory.waiting.iter().filter_map(|waiting| waiting.tuple);
+        let tuples = memory.waiting.iter().map(|waiting| waiting.tuple.unwrap_or_default());
         self.matcher.fetch(tuples.map(|tuple| tuple.tuple().canonical().0), &mut memory.fetched);
         for index in 0..memory.waiting.len() {
             let Waiting { position, tuple, plain } = memory.waiting[index];
             let mark = &mut decisions.marks[position as usize];
             let Some(item) = chunk.item(mark.at as usize) else { continue };
-            let examined = self.one(&item, chunk.boot_id(), chunk.offset() + u64::from(mark.at));
+            let find = |key: &FlowKey| {
+                let fetched = memory.fetched.found(index, key);
+                fetched.unwrap_or_else(|| self.matcher.find(key))
+            };
+            let at = chunk.offset() + u64::from(mark.at);
+            let examined = self.one_at(find, &item, chunk.boot_id(), at);
             mark.decide(&examined, &mut memory.labels, order);
             memory.labels.count(mark.label);
             if let Some((tuple, (place, time_ns))) = tuple.zip(plain) {
                 let (key, way) = tuple.tuple().canonical();
-                if let Some(span) = self.matcher.settled((&key, way), time_ns, &examined.verdict) {
+                if let Some(span) =
+                    self.matcher.settled((&key, way), find(&key), time_ns, &examined.verdict)
+                {
                     let Mark { flow, said, label, .. } = *mark;
                     memory.memo.keep(place, &tuple, &span, Known { flow, said, label, is_big });
                     memory.keep_reversed(&tuple, &span, &examined, order);
@@ -289,14 +241,31 @@ impl Examiner {
 
     /// Decides about one packet, which stands at byte `position` of the file.
     pub(crate) fn one(&self, item: &Item<'_>, boot_id: Option<&str>, position: u64) -> Examined {
+        self.one_at(|key| self.matcher.find(key), item, boot_id, position)
+    }
+
+    /// The same; `place` tells where the conversations of a flow are.
+    fn one_at(
+        &self,
+        place: impl Fn(&FlowKey) -> Option<Found>,
+        item: &Item<'_>,
+        boot_id: Option<&str>,
+        position: u64,
+    ) -> Examined {
         match (item.captured(), item) {
-            (Some(captured), _) => self.decide(captured, boot_id, position),
+            (Some(captured), _) => self.decide(&place, captured, boot_id, position),
             (None, Item::Simple(_)) => unnamed(Reason::NoTime, 0),
             (None, _) => unnamed(Reason::Malformed, 0),
         }
     }
 
-    fn decide(&self, captured: Captured<'_>, boot_id: Option<&str>, position: u64) -> Examined {
+    fn decide(
+        &self,
+        place: &impl Fn(&FlowKey) -> Option<Found>,
+        captured: Captured<'_>,
+        boot_id: Option<&str>,
+        position: u64,
+    ) -> Examined {
         let (packet, seen) = self.understand(captured, boot_id, position);
         if self.clock.is_doubtful(captured.time_ns) {
             return unnamed(Reason::Ambiguous, seen.time_ns);
@@ -305,25 +274,31 @@ impl Examiner {
             Ok(packet) => packet,
             Err(undecoded) => return unnamed(undecoded.into(), seen.time_ns),
         };
-        let innermost = self.settle(&packet, &seen);
+        let innermost = self.settle(place, &packet, &seen);
         if packet.around == 0 || innermost.verdict.is_named() {
             return innermost;
         }
         // Whoever keeps the tunnel sent it, where nobody knows whose packet is in it.
-        let mut outer = around(captured, &packet).map(|packet| self.settle(&packet, &seen));
+        let mut outer = around(captured, &packet).map(|packet| self.settle(place, &packet, &seen));
         outer.find(|outer| outer.verdict.is_named()).unwrap_or(innermost)
     }
 
-    fn settle(&self, packet: &Packet, seen: &Seen<'_>) -> Examined {
+    fn settle(
+        &self,
+        place: &impl Fn(&FlowKey) -> Option<Found>,
+        packet: &Packet,
+        seen: &Seen<'_>,
+    ) -> Examined {
         let tuple = packet.direction();
+        let (key, way) = tuple.canonical();
+        let place = place(&key);
         // Recordings have no sockets of other protocols.
         let verdict = match tuple.proto {
-            Proto::TCP | Proto::UDP => self.matcher.attribute(packet, seen),
+            Proto::TCP | Proto::UDP => self.matcher.attribute_at(place, packet, seen),
             _ => Verdict::none(Reason::NoTransport),
         };
-        let (key, way) = tuple.canonical();
-        let flow = match self.matcher.flow_number(&key) {
-            Some(number) => u64::from(number) << 1 | u64::from(way == Way::Down),
+        let flow = match place {
+            Some(place) => u64::from(place.first) << 1 | u64::from(way == Way::Down),
             None => fingerprint(&key, way) & !1 | Mark::STRANGER,
         };
         Examined { verdict, flow: Some(flow), tuple: Some(tuple), time_ns: seen.time_ns }

@@ -41,6 +41,7 @@ pub mod jobs;
 mod label;
 pub mod layout;
 pub mod manual;
+mod mark;
 mod memo;
 pub mod nat_table;
 mod output;

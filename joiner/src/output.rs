@@ -5,9 +5,10 @@ use schema::annotation::option::ByteOrder;
 
 use crate::block::packet::{Added, PacketBlock};
 use crate::chunk::{Chunk, Item};
-use crate::examine::{Decisions, Examined, Examiner, Mark};
+use crate::examine::{Examined, Examiner};
 use crate::extra::edits::{Edit, Extras};
 use crate::label::{Labels, Rendered};
+use crate::mark::{Decisions, Mark};
 use crate::sequence::Form;
 
 /// Pieces of the output, and what they add up to.

@@ -7,8 +7,8 @@ use schema::annotation::Reason;
 use crate::attribute::{SideVerdict, Verdict};
 use crate::config::Detail;
 use crate::events::IdentityId;
-use crate::examine::Mark;
 use crate::label::Labels;
+use crate::mark::Mark;
 
 /// What is written on one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,13 +10,24 @@ use super::Matcher;
 use crate::events::{ConversationId, LifeId};
 use crate::index::Found;
 
-/// What was found on the way, kept for its memory.
+/// What was found on the way.
 #[derive(Debug, Default)]
 pub(crate) struct Fetched {
     keys: Vec<(FlowKey, u64)>,
-    found: Vec<Found>,
+    /// Where the conversations of each are.
+    found: Vec<Option<Found>>,
     conversations: Vec<ConversationId>,
     lives: Vec<LifeId>,
+}
+
+impl Fetched {
+    /// Where the conversations of the flow `key` are, if it was the one at `position` of those that were
+    /// read ahead for.
+    #[inline]
+    pub(crate) fn found(&self, position: usize, key: &FlowKey) -> Option<Option<Found>> {
+        let is_it = self.keys.get(position).is_some_and(|(known, _)| known == key);
+        is_it.then(|| self.found[position])
+    }
 }
 
 impl Matcher {
@@ -29,15 +40,15 @@ impl Matcher {
             self.index.touch(*hash);
         }
         found.clear();
-        found.extend(hashed.iter().filter_map(|(key, hash)| self.index.find(*hash, key)));
-        for place in &*found {
+        found.extend(hashed.iter().map(|(key, hash)| self.index.find(*hash, key)));
+        for place in found.iter().flatten() {
             self.index.touch_entries(*place);
         }
         for (key, _) in &*hashed {
             black_box(self.syns.attempts(key).first().map(|attempt| attempt.seq));
         }
         conversations.clear();
-        for place in &*found {
+        for place in found.iter().flatten() {
             let flow = self.index.flow(*place);
             let firsts = [flow.up.first(), flow.down.first()];
             conversations.extend(firsts.into_iter().flatten().map(|entry| entry.conversation));

@@ -12,7 +12,7 @@ use super::verdict::{Holder, SideVerdict, Verdict, Via};
 use super::{Matcher, reason};
 use crate::decode::{Origin, Packet, Tcp};
 use crate::events::ConversationId;
-use crate::index::Entry;
+use crate::index::{Entry, Found};
 
 /// Times at which a decision holds, nanoseconds since 1970.
 pub type Span = RangeInclusive<i64>;
@@ -31,15 +31,18 @@ pub fn is_plain(packet: &Packet) -> bool {
 
 impl Matcher {
     /// When `verdict`, which was reached about a plain packet that goes `way` in flow `key` at
-    /// `time_ns`, is reached about every plain packet of the kind. `None` if that depends on more.
+    /// `time_ns`, is reached about every plain packet of the kind. `None` if that depends on more. The
+    /// conversations of the flow are at `place`.
     pub(crate) fn settled(
         &self,
         (key, way): (&FlowKey, Way),
+        place: Option<Found>,
         time_ns: i64,
         verdict: &Verdict,
     ) -> Option<Span> {
         let tuple = key.tuple(way);
-        let [senders, receivers] = self.index.both_ends(key, way);
+        let [senders, receivers] =
+            place.map_or([&[][..]; 2], |place| self.index.flow(place).ends(way));
         let src = self.settled_side(senders, (key, tuple.src, tuple.dst), time_ns, &verdict.src)?;
         let dst =
             self.settled_side(receivers, (key, tuple.dst, tuple.src), time_ns, &verdict.dst)?;
