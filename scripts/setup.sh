@@ -67,7 +67,7 @@ demo)
 	;;
 test)
 	packages build-essential pkg-config libpcap-dev tshark wireshark-common iproute2 \
-		docker.io nftables busybox-static tcpdump chromium python3 python3-venv
+		docker.io nftables busybox-static tcpdump chromium time python3 python3-venv
 	rust
 	engines
 	;;
