@@ -27,6 +27,10 @@ const BEHIND: usize = 2 << 10;
 /// fit.
 const MORE: usize = 68 << 10;
 
+/// Bytes that are read to make a block whole: none is longer, and what claims to be is told as damage by
+/// who reads it whole.
+const LONGEST: usize = 2 * MAX_BLOCK as usize;
+
 /// Where the pieces of a capture are.
 #[derive(Debug, Default)]
 pub struct Layout {
@@ -168,7 +172,12 @@ impl<'a> Surveyor<'a> {
         let Some(begin) = cutter.guess(piece.buffer.bytes(), piece.offset) else {
             return Ok(None);
         };
-        let end = self.cut(&mut cutter, piece, begin, limit)?;
+        let end = self.cut(&mut cutter, piece, (begin, limit), MORE)?;
+        // A long block, or a wrong guess: not worth reading on.
+        let read = piece.offset + piece.buffer.bytes().len() as u64;
+        if matches!(end.why, Why::Partial) && read < self.length {
+            return Ok(None);
+        }
         if cutter.descriptions != descriptions {
             return Ok(None);
         }
@@ -197,7 +206,7 @@ impl<'a> Surveyor<'a> {
         } else {
             piece.cuts.clear();
             let begin = size(found.at - piece.offset);
-            let end = self.cut(&mut found.cutter, piece, begin, limit)?;
+            let end = self.cut(&mut found.cutter, piece, (begin, limit), LONGEST)?;
             (end, self.survey(piece))
         };
         found.survey.append(survey);
@@ -215,13 +224,13 @@ impl<'a> Surveyor<'a> {
         Ok(())
     }
 
-    /// Cuts what begins in a piece, and reads as much more as its last block takes.
+    /// Cuts what begins in a piece, and reads as much more as its last block takes, up to `most` bytes.
     fn cut(
         &self,
         cutter: &mut Cutter,
         piece: &mut Piece,
-        begin: usize,
-        limit: usize,
+        (begin, limit): (usize, usize),
+        most: usize,
     ) -> io::Result<End> {
         let mut begin = begin;
         loop {
@@ -229,8 +238,7 @@ impl<'a> Surveyor<'a> {
             let length = piece.buffer.bytes().len();
             let left = self.length - piece.offset - length as u64;
             let is_short = matches!(end.why, Why::Partial) && left > 0;
-            // No block is longer: what claims to be is told as damage by who reads it whole.
-            if !is_short || length - end.at > 2 * MAX_BLOCK as usize {
+            if !is_short || length - end.at > most {
                 return Ok(end);
             }
             let more = size(left.min((length - limit).max(MORE) as u64));
