@@ -56,7 +56,7 @@ impl Choices<'_> {
 
     fn time(&mut self) -> i64 {
         let base = self.of(&TIMES);
-        let base = if base.abs() > START { base } else { START + base };
+        let base = if base.unsigned_abs() > START.unsigned_abs() { base } else { START + base };
         base.saturating_add(i64::from(self.byte()) * 1_000_000)
     }
 }
