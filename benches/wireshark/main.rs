@@ -85,27 +85,34 @@ fn sources() -> std::path::PathBuf {
 /// A shell that tells how long the processor was busy with a command.
 const TIMED: &str = "\"$@\" >/dev/null 2>&1; status=$?; times; exit $status";
 
-/// Seconds of CPU of every way in every round, the ways taking turns.
+/// Seconds of CPU of every way in every round, less what its start takes; the ways take turns.
 fn measure(folder: &Path, rounds: usize) -> Vec<Vec<f64>> {
     let mut times = vec![vec![]; WAYS.len()];
     for round in 0..=rounds {
         for (way, times) in WAYS.iter().zip(&mut times) {
-            let mut command = Command::new("sh");
-            command.args(["-c", TIMED, "sh", "tshark", "-n", "-r", "enriched.pcapng"]);
-            command.current_dir(folder).args(way.args);
-            if way.has_plugin {
-                let plugin = sources().join("ebpf.lua");
-                command.arg("-X").arg(format!("lua_script:{}", plugin.display()));
-            }
-            command.env("WIRESHARK_CONFIG_DIR", folder.join("config"));
-            let output = command.output().expect("a shell starts");
-            assert!(output.status.success(), "{}: {}", way.name, output.status);
+            let all = run(folder, way, &[]);
+            let start = run(folder, way, &["-c", "1"]);
             if round > 0 {
-                times.push(seconds(&String::from_utf8_lossy(&output.stdout)));
+                times.push((all - start).max(0.001));
             }
         }
     }
     times
+}
+
+/// Seconds of CPU of one run.
+fn run(folder: &Path, way: &Way, extra: &[&str]) -> f64 {
+    let mut command = Command::new("sh");
+    command.args(["-c", TIMED, "sh", "tshark", "-n", "-r", "enriched.pcapng"]);
+    command.current_dir(folder).args(way.args).args(extra);
+    if way.has_plugin {
+        let plugin = sources().join("ebpf.lua");
+        command.arg("-X").arg(format!("lua_script:{}", plugin.display()));
+    }
+    command.env("WIRESHARK_CONFIG_DIR", folder.join("config"));
+    let output = command.output().expect("a shell starts");
+    assert!(output.status.success(), "{}: {}", way.name, output.status);
+    seconds(&String::from_utf8_lossy(&output.stdout))
 }
 
 /// What `times` says of a shell's children, in its second line: `0m1.234s 0m0.056s`.
