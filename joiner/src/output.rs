@@ -9,6 +9,7 @@ use crate::examine::{Examined, Examiner};
 use crate::extra::edits::{Edit, Extras};
 use crate::label::{Labels, Rendered};
 use crate::mark::{Decisions, Mark};
+use crate::render::Phrases;
 use crate::sequence::Form;
 
 /// Pieces of the output, and what they add up to.
@@ -25,6 +26,7 @@ pub(crate) struct Output {
     /// The full options of the packet at hand.
     full: Rendered,
     text: String,
+    phrases: Phrases,
 }
 
 /// Renders the packets of one chunk.
@@ -200,7 +202,8 @@ impl Output {
         };
         let Examined { verdict, tuple, time_ns, .. } = known.copied().unwrap_or_else(again);
         self.text.clear();
-        labels.renderer().full(&verdict, (tuple, time_ns), introduce, &mut self.text);
+        let when = (tuple, time_ns);
+        labels.renderer().full(&verdict, when, introduce, &mut self.phrases, &mut self.text);
         let memory = std::mem::take(&mut self.full).into_bytes();
         let sender = (labels.originator(&verdict), labels.ordinal(&verdict));
         Rendered::new(sender, &self.text, *order, memory)

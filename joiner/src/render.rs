@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use hashbrown::HashMap;
 use schema::annotation::{self, Annotation, Match, Process, Reason, Rule, Side};
 use schema::{FiveTuple, Kind};
 
@@ -16,6 +17,43 @@ pub struct Renderer<'a> {
     recordings: &'a Recordings,
 }
 
+/// What a phrase depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct PhraseKey {
+    is_source: bool,
+    owner: IdentityId,
+    tid: Option<u32>,
+    via: Via,
+}
+
+/// Phrases that are kept; at some 150 bytes each that is a few MB.
+const ENOUGH: usize = 1 << 15;
+
+/// What is said of processes that were introduced.
+#[derive(Debug, Default)]
+pub struct Phrases(HashMap<PhraseKey, Box<str>>);
+
+impl Phrases {
+    /// Makes room, where it becomes too much.
+    fn tidy(&mut self) {
+        if self.0.len() >= ENOUGH {
+            self.0.clear();
+        }
+    }
+
+    fn keep<'b>(&mut self, key: PhraseKey, side: impl FnOnce() -> Side<'b>) {
+        self.0.entry(key).or_insert_with(|| {
+            let mut text = String::new();
+            side().encode_processes(key.is_source, &mut text);
+            text.into()
+        });
+    }
+
+    fn get(&self, key: &PhraseKey) -> Option<&str> {
+        self.0.get(key).map(|text| &**text)
+    }
+}
+
 impl<'a> Renderer<'a> {
     /// A renderer of verdicts that were reached by `recordings`.
     #[must_use]
@@ -24,18 +62,36 @@ impl<'a> Renderer<'a> {
     }
 
     /// Appends the full form for a packet with this tuple seen at `time_ns`; `introduce` tells for
-    /// source and destination whether to say all that is known.
+    /// source and destination whether to say all that is known. What is said of a process again and
+    /// again is kept in `phrases`.
     pub fn full(
         &self,
         verdict: &Verdict,
         (tuple, time_ns): (Option<FiveTuple>, i64),
         introduce: [bool; 2],
+        phrases: &mut Phrases,
         out: &mut String,
     ) {
+        phrases.tidy();
         let [introduce_src, introduce_dst] = introduce;
+        let keys = [(&verdict.src, introduce_src, true), (&verdict.dst, introduce_dst, false)].map(
+            |(side, introduce, is_source)| {
+                let key = if introduce { None } else { self.phrase_key(side, is_source) };
+                if let Some(key) = key {
+                    phrases.keep(key, || self.full_side(side, false));
+                }
+                key
+            },
+        );
+        let side = |side: &SideVerdict, key: Option<PhraseKey>, introduce| match *side {
+            SideVerdict::Named { found, .. } if key.is_some() => {
+                Side { found: Some(found), ..Side::default() }
+            }
+            _ => self.full_side(side, introduce),
+        };
         let mut annotation = Annotation {
-            src: self.full_side(&verdict.src, introduce_src),
-            dst: self.full_side(&verdict.dst, introduce_dst),
+            src: side(&verdict.src, keys[0], introduce_src),
+            dst: side(&verdict.dst, keys[1], introduce_dst),
             ..Annotation::default()
         };
         let settled = [verdict.src, verdict.dst].into_iter().find_map(|side| match side {
@@ -51,7 +107,13 @@ impl<'a> Renderer<'a> {
             annotation.retransmits = life.retransmits.filter(|&count| count > 0);
         }
         annotation.nat = tuple.and_then(|tuple| self.translation(verdict, tuple));
-        annotation.encode(out);
+        annotation.encode_with(keys.map(|key| key.and_then(|key| phrases.get(&key))), out);
+    }
+
+    /// What the phrase about a process that was introduced depends on.
+    fn phrase_key(&self, side: &SideVerdict, is_source: bool) -> Option<PhraseKey> {
+        let SideVerdict::Named { holder, owner, via, .. } = *side else { return None };
+        Some(PhraseKey { is_source, owner, tid: self.thread(holder, owner), via })
     }
 
     /// Appends the brief form.

@@ -177,6 +177,16 @@ pub struct Side<'a> {
 }
 
 impl Side<'_> {
+    /// Appends what a comment says of the processes at this end.
+    pub fn encode_processes(&self, is_source: bool, out: &mut String) {
+        let (name, via_name) = if is_source { ("src.", "src.via.") } else { ("dst.", "dst.via.") };
+        self.process.write(name, out);
+        if let Some(via) = &self.via {
+            via.process.write(via_name, out);
+            write_outcome(via_name, via.found, via.none, out);
+        }
+    }
+
     /// How the process was found, or why there is none. A reader assumes `exact` and `remote`
     /// where a brief comment leaves them out.
     ///
@@ -216,14 +226,19 @@ impl<'a> Annotation<'a> {
     /// Appends the comment to `out`. Where it would not fit an option, the longest values are left
     /// out.
     pub fn encode(&self, out: &mut String) {
+        self.encode_with([None; 2], out);
+    }
+
+    /// The same, where [`encode_processes`](Side::encode_processes) has made text of who is at either
+    /// end already: then what this says of their processes is not looked at.
+    pub fn encode_with(&self, processes: [Option<&str>; 2], out: &mut String) {
         let start = out.len();
         out.push_str(PREFIX);
-        for (name, side) in [("src.", &self.src), ("dst.", &self.dst)] {
-            side.process.write(name, out);
-            if let Some(via) = &side.via {
-                let name = if name == "src." { "src.via." } else { "dst.via." };
-                via.process.write(name, out);
-                write_outcome(name, via.found, via.none, out);
+        let [src, dst] = processes;
+        for (is_source, side, text) in [(true, &self.src, src), (false, &self.dst, dst)] {
+            match text {
+                Some(text) => out.push_str(text),
+                None => side.encode_processes(is_source, out),
             }
         }
         write_outcome("src.", self.src.found, self.src.none, out);

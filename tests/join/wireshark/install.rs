@@ -57,7 +57,11 @@ struct Home {
 impl Home {
     fn new(as_nobody: bool) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        fs::copy(env!("CARGO_BIN_EXE_ebpfjoin"), folder.path().join("ebpfjoin")).expect("copied");
+        // Not by this process: a program that a test beside this one starts at that moment would
+        // inherit the file still open for writing, and it could not be run ("text file busy").
+        let (program, place) = (env!("CARGO_BIN_EXE_ebpfjoin"), folder.path().join("ebpfjoin"));
+        let copied = Command::new("cp").arg(program).arg(place).status().expect("cp");
+        assert!(copied.success());
         let home = folder.path().join("home");
         fs::create_dir(&home).expect("folder");
         for path in [folder.path(), &home] {
