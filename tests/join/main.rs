@@ -15,6 +15,7 @@ mod frames;
 mod layers;
 mod legacy;
 mod manual;
+mod model;
 mod packets;
 mod parts;
 mod pieces;

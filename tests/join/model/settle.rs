@@ -1,0 +1,208 @@
+//! Rules 1 to 3 of DESIGN §5 for one tuple in one namespace: which lives fit a packet there.
+
+use super::lives::{Life, Told};
+use super::syns::{Syn, own_syns};
+use super::world::{MS, Packet, SECOND, Us};
+
+/// `--before` and `--after`, as they are when nobody says otherwise.
+pub(super) const BEFORE: Us = 5 * SECOND;
+pub(super) const AFTER: Us = 60 * SECOND;
+/// "0.2 s for datagrams sent by the local end of a UDP socket".
+const AFTER_UDP: Us = 200 * MS;
+
+/// A life that a packet may be of, and what the match is called.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fit<'a> {
+    pub(super) life: &'a Life,
+    pub(super) label: &'static str,
+}
+
+/// What fits in one namespace.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lane<'a> {
+    pub(super) fits: Vec<Fit<'a>>,
+    /// DESIGN, or what the files hold, leaves it open: no name is as good as one of these.
+    pub(super) is_open: bool,
+    /// What is called late may as well be called exact.
+    pub(super) also_exact: bool,
+}
+
+impl<'a> Lane<'a> {
+    fn add(&mut self, life: &'a Life, label: &'static str) {
+        self.fits.push(Fit { life, label });
+    }
+
+    /// "The best label wins", where nothing is open.
+    fn best(mut self) -> Self {
+        if !self.is_open {
+            for label in ["exact", "early", "late"] {
+                if self.fits.iter().any(|fit| fit.label == label) {
+                    self.fits.retain(|fit| fit.label == label);
+                }
+            }
+        }
+        self
+    }
+}
+
+/// Lives of TCP: `lane` in order of their beginnings. `is_out`: the packet was sent by the local end.
+pub(super) fn tcp<'a>(
+    told: &Told<'_>,
+    lane: &[&'a Life],
+    syns: &[Syn],
+    packet: &Packet,
+    is_out: bool,
+) -> Lane<'a> {
+    let at = packet.at;
+    let (start, end) = told.world.recorded;
+    let own = own_syns(lane, syns);
+    let mut found = Lane::default();
+    for (n, &life) in lane.iter().enumerate() {
+        let next = lane.get(n + 1);
+        let previous = n.checked_sub(1).map(|n| lane[n]);
+        let own = own[n].as_ref();
+        let is_over = life.close.is_some_and(|close| close < at);
+        let has_begun = life.first <= at;
+        // A close that was lost: two lives of one tuple can't be in one namespace at once.
+        let is_replaced = next.is_some_and(|next| next.first <= at);
+        if packet.flags == "S" {
+            let number = (packet.seq, is_out);
+            if own.is_some_and(|own| (own.seq, own.is_out) == number) {
+                let label = if !has_begun {
+                    "early"
+                } else if is_over || at > end {
+                    "late"
+                } else {
+                    "exact"
+                };
+                found.add(life, label);
+                found.also_exact |= at > end;
+            } else if has_begun && !is_over {
+                // Open points: a simultaneous open, where "the next life" is this one; a socket that
+                // was connecting when the recording began, and whose first SYNs were not captured.
+                let simultaneous = life.first_kind == "tcp_connect" && !is_out;
+                if simultaneous || (life.first_kind == "socket" && is_out) {
+                    found.add(life, "exact");
+                    found.is_open = true;
+                }
+            }
+            continue;
+        }
+        // The next connection's SYN, if it is seen.
+        let opens = |syn: &&Syn| {
+            let other_way = (life.first_kind == "tcp_connect") != syn.is_out;
+            let simultaneous = other_way
+                && life.close.is_none_or(|close| syn.first < close)
+                && syn.first < life.first + SECOND;
+            Some(*syn) != own && syn.first > life.first && !simultaneous
+        };
+        let newer = syns.iter().find(opens).filter(|newer| newer.first <= at);
+        let is_past =
+            newer.is_some_and(|newer| newer.answered.is_some_and(|answered| answered <= at));
+        // Open point: what goes the SYN's way after it, and before its answer.
+        let is_doubtful = newer.is_some_and(|newer| newer.is_out == is_out)
+            // So is a reset that answers the SYN: nobody is there, or the old socket.
+            || (newer.is_some() && packet.flags.contains('R'))
+            || (packet.flags.contains('R') && syns.iter().any(|syn| syn.is_out != is_out));
+        if is_past {
+            continue;
+        }
+        if has_begun && !is_over && !is_replaced {
+            if at <= end {
+                found.add(life, "exact");
+            } else if at <= end + AFTER {
+                // Open point: what a life that goes on after the recording is called.
+                found.add(life, "late");
+                found.also_exact = true;
+            }
+            let is_lost = !life.seen_from(at) && told.lost_within(life.last_row(at), at);
+            found.is_open |= is_doubtful || is_lost;
+        } else if is_over && at <= life.close.unwrap_or(at) + AFTER && !is_replaced {
+            found.add(life, "late");
+            found.is_open |= is_doubtful || told.lost_within(life.close.unwrap_or(at), at);
+        } else if !has_begun {
+            let floor = match own {
+                Some(own) => own.first,
+                None => previous
+                    .and_then(|previous| previous.close)
+                    .unwrap_or(Us::MIN)
+                    .max(life.first - BEFORE),
+            };
+            if at < floor {
+                continue;
+            }
+            found.add(life, "early");
+            // Without the SYN nothing tells where the former connection ended; and before the SYN's
+            // answer "packets the other way belong to the old life".
+            let unanswered = own.is_some_and(|own| {
+                own.is_out != is_out && own.answered.is_none_or(|answered| at < answered)
+            });
+            let lacks_former = at < start + SECOND && life.first_kind != "socket";
+            found.is_open |= (previous.is_some() && (own.is_none() || unanswered))
+                || (own.is_none() && lacks_former)
+                || told.lost_within(at, life.first);
+        }
+    }
+    // Open point: whether the listener's process is believed where the row of the one that took over
+    // may have been lost.
+    let doubts = |fit: &Fit<'_>| {
+        let lost = told.lost_within(fit.life.first, fit.life.close.unwrap_or(end));
+        // It may have been taken over after the recording.
+        fit.life.is_inherited() && (lost || fit.life.close.is_none())
+    };
+    found.is_open |= found.fits.iter().any(doubts);
+    found.best()
+}
+
+/// Lives of UDP. `lane`: all whose local end is, or includes, the packet's; `peer` is its other end.
+pub(super) fn udp<'a>(
+    told: &Told<'_>,
+    lane: &[&'a Life],
+    peer: std::net::SocketAddrV4,
+    at: Us,
+    is_out: bool,
+) -> Lane<'a> {
+    let (_, end) = told.world.recorded;
+    let mut found = Lane::default();
+    let is_open =
+        |life: &Life| life.first <= at && life.close.is_none_or(|close| at <= close) && at <= end;
+    let open: Vec<_> = lane.iter().copied().filter(|life| is_open(life)).collect();
+    let connected: Vec<_> = open.iter().copied().filter(|life| life.remote == Some(peer)).collect();
+    // The kernel prefers a connected socket, then one bound to the address, then any.
+    let unconnected = || open.iter().copied().filter(|life| life.remote.is_none());
+    let specific: Vec<_> = unconnected().filter(|life| !life.local.ip().is_unspecified()).collect();
+    let best = if !connected.is_empty() {
+        connected
+    } else if !specific.is_empty() {
+        specific
+    } else {
+        unconnected().collect()
+    };
+    // Open point: after a loss a port may be shared, or another one's, for all that is known.
+    let lost = |life: &&&Life| told.lost_within(life.first, at);
+    found.is_open = open.iter().any(|life| lost(&life));
+    let fitting = if found.is_open { open } else { best };
+    for life in fitting {
+        // Open point: from when on, and how far, a peer that a row tells is "this tuple".
+        if life.remote.is_some() || life.peers.iter().any(|(_, known)| *known == peer) {
+            found.add(life, "exact");
+        }
+        if life.remote.is_none() {
+            found.add(life, "listener");
+        }
+    }
+    if found.fits.is_empty() || found.is_open {
+        for &life in lane.iter().filter(|life| life.remote.is_none_or(|remote| remote == peer)) {
+            let is_early = at < life.first && at >= life.first - BEFORE;
+            let is_late = life.close.is_some_and(|close| close < at && at <= close + AFTER_UDP);
+            let goes_on = life.close.is_none() && at > end && at <= end + AFTER;
+            if is_out && (is_early || is_late) || goes_on {
+                let label = if is_early { "early" } else { "late" };
+                ["exact", "listener", label].iter().for_each(|label| found.add(life, label));
+                // Open point: a socket that nobody told of may have had the port before.
+                found.is_open = true;
+            }
+        }
+    }
+    found
+}
