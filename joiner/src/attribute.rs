@@ -10,10 +10,10 @@
 use std::sync::Arc;
 
 use schema::annotation::{Match, Reason, Rule};
-use schema::{Endpoint, FiveTuple, FlowKey, Proto};
+use schema::{Endpoint, FiveTuple, FlowKey, Kind, Proto};
 
 use crate::decode::{Origin, Packet};
-use crate::events::{HostId, Publication, Recordings};
+use crate::events::{Conversation, HostId, Publication, Recordings};
 use crate::index::{Entry, Found as Place, Index};
 use crate::syn::{Syn, SynTable};
 
@@ -88,6 +88,8 @@ pub struct Matcher {
 pub struct KnownFlows {
     index: Arc<Index>,
     translated: hashbrown::HashSet<FlowKey>,
+    /// Flows of which the capture may have several connections.
+    again: hashbrown::HashSet<FlowKey>,
     publications: Publications,
 }
 
@@ -96,7 +98,16 @@ impl KnownFlows {
     #[must_use]
     pub fn new(recordings: &Recordings, index: Arc<Index>, table: &[Publication]) -> Self {
         let all = recordings.publications.iter().chain(table).copied().collect();
+        let several = |conversation: &Conversation| {
+            let (key, way) = conversation.tuple.canonical();
+            let is_old = recordings.life(conversation.life).opened == Kind::Socket;
+            conversation.tuple.proto == Proto::TCP
+                && (is_old || index.both_ends(&key, way)[0].len() > 1)
+        };
+        let again = recordings.conversations.iter().filter(several);
+        let again = again.map(|conversation| conversation.tuple.canonical().0).collect();
         Self {
+            again,
             index,
             translated: translate::known_flows(&recordings.translations).collect(),
             publications: Publications::new(all),
@@ -109,6 +120,16 @@ impl KnownFlows {
         self.index.knows(tuple)
             || (!self.translated.is_empty() && self.translated.contains(&tuple.canonical().0))
             || (!self.publications.is_empty() && self.publications.knows(tuple))
+    }
+
+    /// Whether it matters when a connection of this tuple ended: another one had it, too, or may have
+    /// had it before the recording.
+    #[must_use]
+    pub fn ends(&self, tuple: FiveTuple) -> bool {
+        let is_in = |flows: &hashbrown::HashSet<FlowKey>| {
+            !flows.is_empty() && flows.contains(&tuple.canonical().0)
+        };
+        is_in(&self.again) || is_in(&self.translated)
     }
 }
 
@@ -136,7 +157,7 @@ impl Matcher {
         windows: Windows,
     ) -> Self {
         let translations = std::mem::take(&mut recordings.translations);
-        let translations = Translations::new(translations, &seen, &windows);
+        let translations = Translations::new(translations, &seen, &windows, &recordings.hosts);
         let until_ns = recordings.hosts.iter().flat_map(|host| &host.recorded);
         translations.share(&mut syns, until_ns.map(|&(_, to)| to).max().unwrap_or(i64::MAX));
         let syns = if translations.is_empty() { seen } else { SynTable::from_unordered(&mut syns) };
@@ -260,8 +281,6 @@ impl Matcher {
         {
             // Whose the connection became nobody knows, but the handshake was the listener's.
             fit = self.listening(Proto::TCP, role, trace);
-        } else if role.packet.tuple.proto == Proto::UDP {
-            fit = self.unless_bound(fit, role, trace);
         }
         let reason = match fit {
             Fit::One(Found { holder: Some(holder), owner: Some(owner), rule, .. }) => {

@@ -188,7 +188,7 @@ impl Examiner {
             let captured = glimpse.captured;
             let seen = captured.and_then(|captured| glance(captured.link, captured.data));
             let plain = captured.zip(seen).and_then(|(captured, seen)| {
-                if seen.is_syn || self.clock.is_doubtful(captured.time_ns) {
+                if !seen.is_plain() || self.clock.is_doubtful(captured.time_ns) {
                     return None;
                 }
                 let time_ns = self.clock.steady(captured.time_ns, offset + glimpse.at as u64);

@@ -10,10 +10,10 @@ use schema::FiveTuple;
 use crate::attribute::KnownFlows;
 use crate::chunk::{Captured, Chunk, Framing};
 use crate::clock::Jump;
-use crate::decode::plain::plain;
+use crate::decode::plain::glance;
 use crate::decode::{FragmentKey, Packet, decode, decode_within};
 use crate::extra::outline::Outline;
-use crate::syn::Syn;
+use crate::syn::{Sign, Syn};
 
 /// Jumps back that are kept: a capture of many interfaces may jump with every packet.
 const MAX_JUMPS: usize = 1 << 16;
@@ -36,7 +36,7 @@ pub struct First {
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// SYNs and SYN-ACKs of known flows, and where each stands in the file.
+    /// SYNs of known flows and their answers, and where each stands in the file.
     pub syns: Vec<(Syn, u64)>,
     /// First fragments, and where each stands in the file.
     pub fragments: Vec<(First, u64)>,
@@ -123,8 +123,8 @@ pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows) -> Survey {
                 survey.begin = position;
             }
         }
-        // Neither SYN nor fragment.
-        if plain(link, data).is_some() {
+        // Neither the beginning of a connection nor its end, nor a fragment.
+        if glance(link, data).is_some_and(|glance| !glance.is_telling()) {
             continue;
         }
         let Ok(packet) = decode(link, data) else { continue };
@@ -135,9 +135,10 @@ pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows) -> Survey {
             survey.note_first(&outer, time_ns, position);
         }
         let Some(tcp) = packet.tcp else { continue };
-        if (tcp.is_syn() || tcp.is_syn_ack()) && known.contains(packet.tuple) {
-            let ack = tcp.is_syn_ack().then_some(tcp.ack);
-            let syn = Syn { tuple: packet.tuple, time_ns, seq: tcp.seq, ack };
+        if let Some(sign) = Sign::of(&tcp)
+            && (if sign.is_end() { known.ends(packet.tuple) } else { known.contains(packet.tuple) })
+        {
+            let syn = Syn { tuple: packet.tuple, time_ns, seq: tcp.seq, sign };
             survey.syns.push((syn, position));
         }
     }

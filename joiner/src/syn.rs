@@ -8,7 +8,9 @@ use hashbrown::HashMap;
 use schema::flow::Way;
 use schema::{FiveTuple, FlowKey};
 
-/// A packet with the SYN flag.
+use crate::decode::Tcp;
+
+/// A packet that tells of an attempt to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Syn {
     /// From its sender to its receiver.
@@ -17,23 +19,77 @@ pub struct Syn {
     pub time_ns: i64,
     /// Its sequence number.
     pub seq: u32,
-    /// For a SYN-ACK, its acknowledgement number.
-    pub ack: Option<u32>,
+    /// What it tells.
+    pub sign: Sign,
 }
 
-/// One attempt to connect: a SYN and its retransmissions.
+/// What a packet tells of an attempt to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sign {
+    /// A SYN without ACK: it is made.
+    Syn,
+    /// A SYN-ACK of this acknowledgement number: it is answered.
+    Answer(u32),
+    /// A reset that answers a SYN, with this acknowledgement number: nobody is there.
+    Refusal(u32),
+    /// Its sender has no more to say.
+    Fin,
+    /// There is no connection any more.
+    Reset,
+}
+
+impl Sign {
+    /// What a segment tells, if it does.
+    #[must_use]
+    pub fn of(tcp: &Tcp) -> Option<Self> {
+        if tcp.is_syn() {
+            return Some(Self::Syn);
+        }
+        if tcp.is_syn_ack() {
+            return Some(Self::Answer(tcp.ack));
+        }
+        // A segment with an acknowledgement is reset with that number; one without, a SYN, with 0.
+        match (tcp.flags & Tcp::RST != 0, tcp.flags & Tcp::ACK != 0) {
+            (true, true) if tcp.seq == 0 => Some(Self::Refusal(tcp.ack)),
+            (true, _) => Some(Self::Reset),
+            (false, _) => (tcp.flags & Tcp::FIN != 0).then_some(Self::Fin),
+        }
+    }
+
+    /// Whether it tells when a connection ended, not that one was tried.
+    #[must_use]
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Fin | Self::Reset)
+    }
+
+    /// Whether it tells that nobody is there.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::Refusal(_))
+    }
+}
+
+/// One attempt to connect: a SYN and its retransmissions. It may be known by its answer alone, where
+/// the capture lacks the SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// The way the SYN went.
     pub opener: Way,
     /// Its sequence number.
     pub seq: u32,
-    /// When it was first seen, nanoseconds since 1970.
+    /// When it, or its answer, was first seen, nanoseconds since 1970.
     pub first_ns: i64,
-    /// When it, or its SYN-ACK, was last seen, nanoseconds since 1970.
+    /// When it, or its answer, was last seen, nanoseconds since 1970.
     pub last_ns: i64,
     /// When its SYN-ACK was first seen, nanoseconds since 1970.
     pub answered_ns: Option<i64>,
+    /// When it was refused, or the connection that it became ended, nanoseconds since 1970. Only told of
+    /// flows that may be several connections'.
+    pub over_ns: Option<i64>,
+    /// Which way it was closed first, in such flows.
+    pub closed: Option<Way>,
+    /// Whether the SYN itself was seen.
+    pub is_seen: bool,
 }
 
 impl Attempt {
@@ -57,8 +113,8 @@ impl SynTable {
     /// Sorts out `syns`, which may come in any order and are put in that of their times.
     #[must_use]
     pub fn from_unordered(syns: &mut [Syn]) -> Self {
-        // A SYN-ACK of the same instant answers: it goes after the SYN.
-        syns.sort_by_key(|syn| (syn.time_ns, syn.ack.is_some(), syn.tuple, syn.seq));
+        // An answer of the same instant goes after the SYN.
+        syns.sort_by_key(|syn| (syn.time_ns, syn.sign, syn.tuple, syn.seq));
         let mut flows: HashMap<FlowKey, Range<u32>> = HashMap::new();
         // For each flow, how many of `syns` are its; then where the next of them goes.
         let mut places: Vec<u32> = vec![];
@@ -120,33 +176,64 @@ impl SynTable {
     }
 }
 
-/// Takes note of the next SYN or SYN-ACK of a flow whose attempts are those from `first` on.
+/// Takes note of the next sign of a flow whose attempts are those from `first` on.
 fn note(attempts: &mut Vec<Attempt>, first: usize, syn: &Syn) {
-    let Syn { tuple, time_ns, seq, ack } = *syn;
+    let Syn { tuple, time_ns, seq, sign } = *syn;
     let (_, way) = tuple.canonical();
-    let its = &mut attempts[first..];
-    if let Some(ack) = ack {
-        let answered = |a: &&mut Attempt| a.opener != way && a.is_acked_by(ack);
-        if let Some(attempt) = its.iter_mut().rev().find(answered) {
-            attempt.answered_ns.get_or_insert(time_ns);
-            attempt.last_ns = time_ns;
+    let (opener, seq) = match sign {
+        Sign::Syn => (way, seq),
+        Sign::Answer(ack) | Sign::Refusal(ack) => (other(way), ack.wrapping_sub(1)),
+        Sign::Fin | Sign::Reset => {
+            if let Some(last) = attempts[first..].last_mut() {
+                let closed = *last.closed.get_or_insert(way);
+                if sign == Sign::Reset || closed != way {
+                    last.over_ns.get_or_insert(time_ns);
+                }
+            }
+            return;
         }
-        return;
-    }
-    match its.iter_mut().rev().find(|attempt| attempt.opener == way) {
-        Some(last) if last.seq == seq => last.last_ns = time_ns,
-        _ => attempts.push(Attempt {
-            opener: way,
+    };
+    let its = &attempts[first..];
+    let is_it = |attempt: &Attempt| (attempt.opener, attempt.seq) == (opener, seq);
+    let known = match sign {
+        // Only one that is repeated: numbers come again.
+        Sign::Syn => its.iter().rposition(|attempt| attempt.opener == opener),
+        _ => its.iter().rposition(is_it),
+    };
+    let known =
+        known.filter(|&known| its[known].seq == seq).map_or(attempts.len(), |at| first + at);
+    if known == attempts.len() {
+        attempts.push(Attempt {
+            opener,
             seq,
             first_ns: time_ns,
             last_ns: time_ns,
             answered_ns: None,
-        }),
+            over_ns: None,
+            closed: None,
+            is_seen: false,
+        });
+    }
+    let attempt = &mut attempts[known];
+    attempt.last_ns = time_ns;
+    // What comes again is not over: that was the end of a former one.
+    attempt.over_ns = sign.is_refusal().then_some(time_ns);
+    match sign {
+        Sign::Syn => attempt.is_seen = true,
+        Sign::Answer(_) => _ = attempt.answered_ns.get_or_insert(time_ns),
+        _ => {}
     }
 }
 
 fn position(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+fn other(way: Way) -> Way {
+    match way {
+        Way::Up => Way::Down,
+        Way::Down => Way::Up,
+    }
 }
 
 #[cfg(test)]
@@ -160,16 +247,39 @@ mod tests {
         let client = Endpoint::v4([10, 0, 0, 1], 40000);
         let server = Endpoint::v4([10, 0, 0, 2], 80);
         let tuple = FiveTuple::new(Proto::TCP, client, server);
-        let syn = |time_ns, seq| Syn { tuple, time_ns, seq, ack: None };
-        let answer = Syn { tuple: tuple.reversed(), time_ns: 3, seq: 900, ack: Some(8) };
-        let late = Syn { tuple: tuple.reversed(), time_ns: 20, seq: 901, ack: Some(8) };
-        let table = SynTable::from_unordered(&mut [syn(10, 9), answer, late, syn(1, 7), syn(2, 7)]);
+        let syn = |time_ns, seq| Syn { tuple, time_ns, seq, sign: Sign::Syn };
+        let syn_end = |time_ns, sign| Syn { sign, ..syn(time_ns, 0) };
+        let back = |time_ns, seq, sign| Syn { tuple: tuple.reversed(), time_ns, seq, sign };
+        let answers = [back(3, 900, Sign::Answer(8)), back(20, 901, Sign::Answer(8))];
+        let unseen = [back(30, 0, Sign::Refusal(12)), back(40, 902, Sign::Answer(15))];
+        let ends = [back(51, 903, Sign::Fin), syn_end(52, Sign::Fin), syn_end(53, Sign::Reset)];
+        let mut syns =
+            [&[syn(10, 9)], &answers[..], &unseen, &ends, &[syn(1, 7), syn(2, 7)]].concat();
+        let table = SynTable::from_unordered(&mut syns);
         let (key, opener) = tuple.canonical();
+        let attempt = |seq, first_ns, last_ns| Attempt {
+            opener,
+            seq,
+            first_ns,
+            last_ns,
+            answered_ns: None,
+            over_ns: None,
+            closed: None,
+            is_seen: true,
+        };
         assert_eq!(
             table.attempts(&key),
             [
-                Attempt { opener, seq: 7, first_ns: 1, last_ns: 20, answered_ns: Some(3) },
-                Attempt { opener, seq: 9, first_ns: 10, last_ns: 10, answered_ns: None },
+                Attempt { answered_ns: Some(3), ..attempt(7, 1, 20) },
+                attempt(9, 10, 10),
+                Attempt { over_ns: Some(30), is_seen: false, ..attempt(11, 30, 30) },
+                Attempt {
+                    answered_ns: Some(40),
+                    over_ns: Some(52),
+                    closed: Some(other(opener)),
+                    is_seen: false,
+                    ..attempt(14, 40, 40)
+                },
             ]
         );
     }

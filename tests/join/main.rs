@@ -19,8 +19,6 @@ mod model;
 mod packets;
 mod parts;
 mod pieces;
-mod property;
-mod reference;
 mod report;
 mod scenarios;
 mod scene;

@@ -10,3 +10,4 @@ mod reasons;
 mod related;
 mod reuse;
 mod udp;
+mod unseen;

@@ -12,12 +12,13 @@ use super::trace::{Step, Trace};
 use super::verdict::Holder;
 use crate::decode::Tcp;
 use crate::events::Listener;
+use crate::syn::Sign;
 
 impl Matcher {
-    /// A datagram that precedes a socket's first row is not that socket's where another one has the
-    /// port.
+    /// A datagram that precedes a socket's first row, or follows its close, is not that socket's where
+    /// another one has the port.
     pub(super) fn unless_bound(&self, fit: Fit, role: Role<'_>, trace: &mut impl Trace) -> Fit {
-        let Fit::One(Found { rule: Rule::Early, owner, .. }) = fit else { return fit };
+        let Fit::One(Found { rule: Rule::Early | Rule::Late, owner, .. }) = fit else { return fit };
         match self.listening(Proto::UDP, role, trace) {
             Fit::Nobody => fit,
             Fit::One(bound) if bound.owner == owner => fit,
@@ -45,8 +46,9 @@ impl Matcher {
         }
         let end = role.local();
         let proto = role.packet.tuple.proto;
-        let is_translated = views.iter().any(|view| role.with(view.tuple).local() != end);
-        if is_translated {
+        // Who listens on an address that only stands for another one is not meant.
+        let stands_in = |tuple| self.translations.stands_in(tuple, role.sent, role.seen.time_ns);
+        if !views.is_empty() && stands_in(role.packet.tuple) {
             trace.step(|| Step::ListenersTranslated);
             for view in &views {
                 let fit = self.listening(proto, role.behind(view).with(view.tuple), trace);
@@ -121,7 +123,8 @@ impl Matcher {
         // a process that need not be who listens, unless it is known that there is none.
         let is_handshake = |tcp: &Tcp| if role.sent { tcp.is_syn_ack() } else { tcp.is_syn() };
         let is_its = proto != Proto::TCP || role.packet.tcp.as_ref().is_some_and(is_handshake);
-        if !is_its && self.lingers(role) {
+        let refuses = role.packet.tcp.as_ref().and_then(Sign::of).is_some_and(Sign::is_refusal);
+        if !is_its && (refuses || self.lingers(role)) {
             return Fit::Nobody;
         }
         let wanted = Wanted { proto, local, sent: role.sent, is_its };

@@ -100,7 +100,8 @@ impl Chooser<'_> {
             let host = self.places.host(self.recordings, &self.seen);
             narrow(&mut found, |found| host == Some(found.lane.host));
         }
-        narrow(&mut found, |found| found.rule == Rule::Exact);
+        // That one of them is open at the time and another closed, or opens later, decides nothing:
+        // what is seen may be the last of that one, or its first.
         decided(&found).unwrap_or(Fit::Several)
     }
 }

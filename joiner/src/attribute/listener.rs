@@ -126,13 +126,11 @@ impl Listeners {
 }
 
 /// How long before its first row a listener may have been there: one that was there when the
-/// recording began. Not to receive datagrams: who did that before nobody knows. Nor to send them, but
-/// for what the clocks may differ: a port is soon another socket's.
+/// recording began. Not to receive: who did that before nobody knows. Nor to send, but for what the
+/// clocks may differ: a port is soon another socket's.
 fn reach(opened: Kind, wanted: Wanted, windows: &Windows) -> i64 {
-    match (opened, wanted.proto) {
-        (Kind::Socket, Proto::UDP) if wanted.sent => windows.after_udp_ns,
-        (Kind::Socket, Proto::UDP) => 0,
-        (Kind::Socket, _) => windows.before_ns,
+    match opened {
+        Kind::Socket if wanted.sent => windows.after_udp_ns,
         _ => 0,
     }
 }

@@ -1,5 +1,6 @@
 //! The first three rules, in every namespace and on every host that has the tuple.
 
+use schema::annotation::Rule;
 use schema::{FiveTuple, Proto};
 
 use super::Matcher;
@@ -33,12 +34,23 @@ impl Matcher {
     /// bound to its port on every address.
     pub(super) fn lives(&self, entries: &[Entry], role: Role<'_>, trace: &mut impl Trace) -> Fit {
         let fit = self.lives_in(entries, role, false, trace);
-        if !fit.is_nobody() || role.packet.tuple.proto != Proto::UDP {
+        let is_open = matches!(fit, Fit::Several | Fit::One(Found { rule: Rule::Exact, .. }));
+        if is_open || role.packet.tuple.proto != Proto::UDP {
             return fit;
         }
+        // Ports are another socket's within a millisecond: one that is open goes before those that
+        // are not yet, or no more.
         let (local, remote) = role.ends();
         let bound = self.index.wildcard(Proto::UDP, local.port(), remote);
-        self.lives_in(bound, role, true, trace)
+        let wild = self.lives_in(bound, role, true, trace);
+        let fit = match (fit, wild) {
+            (Fit::Nobody, wild) => wild,
+            (fit, Fit::Nobody) => fit,
+            (_, wild @ Fit::One(Found { rule: Rule::Exact, .. })) => wild,
+            (Fit::One(own), Fit::One(wild)) if own.owner == wild.owner => Fit::One(own),
+            _ => Fit::Several,
+        };
+        self.unless_bound(fit, role, trace)
     }
 
     #[inline]

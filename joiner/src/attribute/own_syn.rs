@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use schema::flow::Way;
 use schema::{EventDirection, FlowKey, Kind, Proto};
 
@@ -23,7 +23,20 @@ pub(super) struct OwnSyns {
     /// tuple shows.
     superseded: HashMap<ConversationId, Superseded>,
     /// Of flows that several namespaces have, whose each attempt is.
-    claims: HashMap<(FlowKey, u32), LaneId>,
+    claims: HashMap<(FlowKey, u32), Option<LaneId>>,
+    /// Those flows.
+    shared: HashSet<FlowKey>,
+}
+
+/// In which namespace a connection was attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// In the one that was asked for.
+    Ours,
+    /// In another one that has the same tuple.
+    Anothers,
+    /// In any of those.
+    Unknown,
 }
 
 /// How a new connection took the tuple of an old one.
@@ -62,11 +75,12 @@ impl OwnSyns {
             let [entries, _] = index.both_ends(&key, way);
             // Once per end: by its first conversation.
             if entries.first().is_some_and(|first| first.conversation == id) {
+                let is_alone = lanes(entries).count() == 1;
                 for lane in lanes(entries) {
-                    own.assign_lane(recordings, lane, attempts, way, before_ns);
+                    own.assign_lane(recordings, lane, attempts, (way, is_alone), before_ns);
                 }
                 // Of several namespaces each has attempts of its own.
-                if lanes(entries).count() == 1 {
+                if is_alone {
                     own.supersede(recordings, entries, attempts, way);
                 } else {
                     own.claim(key, entries);
@@ -81,7 +95,7 @@ impl OwnSyns {
         recordings: &Recordings,
         entries: &[Entry],
         attempts: &[Attempt],
-        way: Way,
+        (way, is_alone): (Way, bool),
         before_ns: i64,
     ) {
         // Lives that began already, by their end: once over, they have used up their attempts. One
@@ -106,10 +120,19 @@ impl OwnSyns {
                     Some(EventDirection::In) => attempt.opener != way,
                     None => true,
                 };
+                // A connection that was over by then, or never came to be, is another one.
+                let became = |attempt: &Attempt| {
+                    attempt.over_ns.is_none_or(|over_ns| entry.start_ns < over_ns)
+                };
                 is_way
                     && match life.opened {
-                        // It may have been there for long; or the row took long.
-                        Kind::Socket | Kind::TcpAccept => true,
+                        // It may have been there for long; which of several namespaces' the SYN of so
+                        // long ago was nobody knows.
+                        Kind::Socket => became(attempt) && is_alone,
+                        // Or the row took long; but without an answer the SYN comes again.
+                        Kind::TcpAccept => {
+                            became(attempt) && attempt.last_ns >= entry.start_ns - before_ns
+                        }
                         // What was opened before the recording would have been told of at its start.
                         _ => host
                             .recorded_from(entry.start_ns)
@@ -123,7 +146,7 @@ impl OwnSyns {
             let own = if life.opened == Kind::TcpConnect {
                 // The row precedes the SYN; the other order is clock slack. At once, that is: one
                 // further away is another connection's.
-                let earliest = until(entry.start_ns.saturating_sub(before_ns).saturating_sub(1));
+                let earliest = until(entry.start_ns.saturating_sub(SLACK_NS).saturating_sub(1));
                 let start = until(entry.start_ns.saturating_sub(1));
                 let candidates =
                     [(start..until(entry.end_ns)).find(fits), (earliest..start).rev().find(fits)];
@@ -132,7 +155,7 @@ impl OwnSyns {
             } else {
                 // The row follows the handshake, or the whole of it (a socket that was there
                 // already); the other order is clock slack.
-                let latest = entry.start_ns.saturating_add(before_ns).min(entry.end_ns);
+                let latest = entry.start_ns.saturating_add(SLACK_NS).min(entry.end_ns);
                 let start = until(entry.start_ns);
                 (free..start).rev().find(fits).or_else(|| (start..until(latest)).find(fits))
             };
@@ -177,18 +200,27 @@ impl OwnSyns {
     }
 
     fn claim(&mut self, key: FlowKey, entries: &[Entry]) {
+        self.shared.insert(key);
         for entry in entries {
             if let Some(&Some(position)) = self.slot(entry.conversation).as_deref() {
-                self.claims.insert((key, position), entry.lane());
+                // Two that claim one and the same: the SYN of either may not be in the capture.
+                let claim = self.claims.entry((key, position)).or_insert(Some(entry.lane()));
+                *claim = claim.filter(|&lane| lane == entry.lane());
             }
         }
     }
 
-    /// Whether the attempt at `position` is of a socket in another namespace than that of `lane`.
-    pub(super) fn is_of_another_lane(&self, key: &FlowKey, position: usize, lane: LaneId) -> bool {
-        let Ok(position) = u32::try_from(position) else { return false };
-        !self.claims.is_empty()
-            && self.claims.get(&(*key, position)).is_some_and(|&claimed| claimed != lane)
+    /// Whose the attempt at `position` is, seen from `lane`.
+    pub(super) fn whose(&self, key: &FlowKey, position: usize, lane: LaneId) -> Whose {
+        if self.shared.is_empty() || !self.shared.contains(key) {
+            return Whose::Ours;
+        }
+        let position = u32::try_from(position).unwrap_or(u32::MAX);
+        match self.claims.get(&(*key, position)).copied().flatten() {
+            Some(claimed) if claimed == lane => Whose::Ours,
+            Some(_) => Whose::Anothers,
+            None => Whose::Unknown,
+        }
     }
 
     /// Whether `id`, whose close was not recorded, was over by the time of a packet; a SYN is of a

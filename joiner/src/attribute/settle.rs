@@ -8,11 +8,11 @@ use schema::flow::Way;
 use schema::{FlowKey, Kind, Proto};
 
 use super::Windows;
-use super::own_syn::OwnSyns;
+use super::own_syn::{OwnSyns, Whose};
 use crate::decode::{Packet, Tcp};
 use crate::events::{ConversationId, IdentityId, Life, Recordings};
 use crate::index::Entry;
-use crate::syn::{Attempt, SynTable};
+use crate::syn::{Attempt, Sign, SynTable};
 
 /// How many lives or attempts of one tuple are looked at around a packet's time. One tuple is one
 /// connection at a time in each namespace, so more can only come from sockets whose namespace is not
@@ -71,7 +71,12 @@ impl<'a> End<'a> {
         let attempt = packet.tcp.as_ref().and_then(|tcp| self.named_attempt(tcp, time_ns));
         if let Some(attempt) = attempt {
             self.opening(attempt, time_ns, &mut choice);
-            if choice.fit != LaneFit::Nobody {
+            // Or to that of the same tuple in another namespace; and what refuses it is nobody's.
+            let lane = self.entries[0].lane();
+            if choice.fit != LaneFit::Nobody
+                || self.own_syns.whose(self.key, attempt, lane) == Whose::Anothers
+                || packet.tcp.as_ref().and_then(Sign::of).is_some_and(Sign::is_refusal)
+            {
                 return choice.fit;
             }
         }
@@ -104,9 +109,10 @@ impl<'a> End<'a> {
                     let is_last = |entry: &Entry| {
                         let life = self.life(entry);
                         let host = &self.recordings.hosts[usize::from(life.host.0)];
-                        life.closed.is_some()
+                        let is_last = life.closed.is_some()
                             && host.is_recorded(time_ns)
-                            && !host.lost_between(entry.end_ns, time_ns)
+                            && !host.lost_between(entry.end_ns, time_ns);
+                        if is_last { Speaks::Yes } else { Speaks::No }
                     };
                     self.late(time_ns, self.windows.after_udp_ns, is_last, &mut choice);
                 }
@@ -130,18 +136,16 @@ impl<'a> End<'a> {
             .take_while(move |entry| entry.latest_end_ns.saturating_add(after_ns) >= time_ns)
     }
 
-    /// The attempt that a SYN or SYN-ACK names by its number.
+    /// The attempt that a SYN, or what answers it, names by its number.
     fn named_attempt(&self, tcp: &Tcp, time_ns: i64) -> Option<usize> {
-        let is_it = |attempt: &Attempt| {
-            if tcp.is_syn() {
-                attempt.opener == self.way && attempt.seq == tcp.seq
-            } else {
-                attempt.opener != self.way && attempt.is_acked_by(tcp.ack)
+        let sign = Sign::of(tcp)?;
+        let is_it = |attempt: &Attempt| match sign {
+            Sign::Syn => attempt.opener == self.way && attempt.seq == tcp.seq,
+            Sign::Answer(ack) | Sign::Refusal(ack) => {
+                attempt.opener != self.way && attempt.is_acked_by(ack)
             }
+            Sign::Fin | Sign::Reset => false,
         };
-        if !tcp.is_syn() && !tcp.is_syn_ack() {
-            return None;
-        }
         let seen = self.seen_attempts(time_ns);
         let oldest = seen.len().saturating_sub(LOOK_AROUND);
         seen[oldest..].iter().rposition(is_it).map(|position| oldest + position)
@@ -206,12 +210,24 @@ impl<'a> End<'a> {
         next.iter().take(LOOK_AROUND).take_while(move |entry| entry.start_ns <= first_end)
     }
 
-    /// Without a SYN to go by: within the window, and not past the end of an earlier life.
+    /// Without a SYN to go by: within the window, and not past the end of an earlier life, nor an
+    /// attempt that is another connection's.
     fn is_just_before(&self, entry: &Entry, time_ns: i64) -> bool {
         let earlier_end = self.begun(time_ns).last().map(|earlier| earlier.latest_end_ns);
         entry.start_ns - time_ns <= self.windows.before_ns
             && earlier_end.is_none_or(|end| end < time_ns)
             && self.would_know(entry, time_ns)
+            && !self.is_attempted(earlier_end.unwrap_or(i64::MIN), entry)
+    }
+
+    /// Whether between `from_ns` and the life of `entry`, which began with none of the attempts that
+    /// are in the capture, there was one.
+    fn is_attempted(&self, from_ns: i64, entry: &Entry) -> bool {
+        let attempts = self.seen_attempts(entry.start_ns).iter().enumerate().rev();
+        let mut since = attempts.take_while(|(_, attempt)| from_ns < attempt.first_ns);
+        let may_be_here =
+            |position| self.own_syns.whose(self.key, position, entry.lane()) != Whose::Anothers;
+        self.key.proto == Proto::TCP && since.any(|(position, _)| may_be_here(position))
     }
 
     fn life(&self, entry: &Entry) -> Life {
@@ -226,10 +242,10 @@ impl<'a> End<'a> {
         if life.opened == Kind::Socket && self.key.proto == Proto::TCP {
             return true;
         }
-        if entry.start_ns - time_ns <= self.windows.after_udp_ns {
+        let host = &self.recordings.hosts[usize::from(life.host.0)];
+        if entry.start_ns - time_ns <= self.windows.after_udp_ns && !host.lost_at(time_ns) {
             return true;
         }
-        let host = &self.recordings.hosts[usize::from(life.host.0)];
         host.recorded_until(time_ns).is_some_and(|until| entry.start_ns <= until)
             && !host.lost_between(i64::MIN, entry.start_ns)
     }
@@ -246,26 +262,40 @@ impl<'a> End<'a> {
         F: Fn(ConversationId) -> Option<IdentityId>,
     {
         let not_superseded = |entry: &Entry| {
-            // Of a connection since then neither a row nor a SYN need be there.
             let own = self.own_syns.of(entry.conversation);
-            let host = &self.recordings.hosts[usize::from(self.life(entry).host.0)];
-            if !may_be && own.is_none() && host.lost_between(entry.end_ns, time_ns) {
-                return false;
+            let life = self.life(entry);
+            let host = &self.recordings.hosts[usize::from(life.host.0)];
+            // Since rows were lost nobody knows whether it is over at all.
+            if life.end_ns >= time_ns {
+                return Speaks::Perhaps;
             }
-            let seen = self.seen_attempts(time_ns);
-            // Those of the same tuple elsewhere say nothing of this one.
-            let here = seen.iter().enumerate().rev().find(|&(position, _)| {
-                !self.own_syns.is_of_another_lane(self.key, position, entry.lane())
-            });
-            let newer = here.filter(|&(position, latest)| match own {
+            // Of a connection since the recording no row tells.
+            if life.closed.is_some()
+                && host.recorded_until(entry.end_ns).is_some_and(|until| until < time_ns)
+            {
+                return Speaks::No;
+            }
+            // Of one since then neither a row nor a SYN need be there.
+            if !may_be && own.is_none() && host.lost_between(entry.end_ns, time_ns) {
+                return Speaks::No;
+            }
+            let since = |position: usize, attempt: &Attempt| match own {
                 Some(own) => position > own,
-                None => latest.first_ns > entry.start_ns,
-            });
-            let Some((_, newer)) = newer else { return true };
+                None => attempt.first_ns > entry.start_ns,
+            };
+            let newer = self.seen_attempts(time_ns).iter().enumerate().rev();
+            let newer = newer.take_while(|&(position, attempt)| since(position, attempt));
+            // Those of the same tuple elsewhere say nothing of this one.
+            let whose = |position| self.own_syns.whose(self.key, position, entry.lane());
+            let Some((_, latest)) = newer.clone().find(|&(at, _)| whose(at) == Whose::Ours) else {
+                let mut unknown = newer.filter(|&(at, _)| whose(at) == Whose::Unknown);
+                return if unknown.next().is_some() { Speaks::Perhaps } else { Speaks::Yes };
+            };
             // The other way, the old socket speaks until the new one answers.
-            newer.opener != self.way
-                && newer.answered_ns.is_none_or(|answered| time_ns < answered)
-                && !acks(tcp, newer)
+            let speaks = latest.opener != self.way
+                && latest.answered_ns.is_none_or(|answered| time_ns < answered)
+                && !acks(tcp, latest);
+            if speaks { Speaks::Yes } else { Speaks::No }
         };
         self.late(time_ns, self.windows.after_ns, not_superseded, choice);
     }
@@ -274,7 +304,7 @@ impl<'a> End<'a> {
         &self,
         time_ns: i64,
         after_ns: i64,
-        speaks: impl Fn(&Entry) -> bool,
+        speaks: impl Fn(&Entry) -> Speaks,
         choice: &mut Choice<F>,
     ) where
         F: Fn(ConversationId) -> Option<IdentityId>,
@@ -283,11 +313,25 @@ impl<'a> End<'a> {
         for entry in self.reaching(time_ns, after_ns) {
             let is_over = entry.end_ns < time_ns && time_ns - entry.end_ns <= after_ns;
             let is_followed = latest_start > entry.end_ns;
-            if is_over && !is_followed && speaks(entry) {
-                choice.add(entry, Rule::Late);
+            if !is_over || is_followed {
+                continue;
+            }
+            match speaks(entry) {
+                Speaks::Yes => choice.add(entry, Rule::Late),
+                Speaks::Perhaps => choice.fit = LaneFit::Several(Rule::Late),
+                Speaks::No => {}
             }
         }
     }
+}
+
+/// Whether a packet after a life can be the last of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    Yes,
+    /// Nobody knows.
+    Perhaps,
+    No,
 }
 
 /// The conversation chosen so far.

@@ -17,13 +17,13 @@ use crate::index::{Entry, Found};
 /// Times at which a decision holds, nanoseconds since 1970.
 pub type Span = RangeInclusive<i64>;
 
-/// Whether decisions about packets like this one may hold for others: no handshake, whose numbers tell
-/// whose it is, no fragment, no error, nothing in a tunnel.
+/// Whether decisions about packets like this one may hold for others: no handshake and no reset, whose
+/// numbers tell whose they are, no fragment, no error, nothing in a tunnel.
 #[inline]
 #[must_use]
 pub fn is_plain(packet: &Packet) -> bool {
     let says_little = match packet.tuple.proto {
-        Proto::TCP => packet.tcp.is_some_and(|tcp| tcp.flags & Tcp::SYN == 0),
+        Proto::TCP => packet.tcp.is_some_and(|tcp| tcp.flags & (Tcp::SYN | Tcp::RST) == 0),
         proto => proto == Proto::UDP,
     };
     says_little && packet.origin == Origin::Own && packet.around == 0 && packet.first_of.is_none()

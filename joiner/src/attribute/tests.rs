@@ -8,7 +8,7 @@ use crate::events::{
     Conversation, Handover, Host, HostId, Identity, IdentityId, Life, LifeId, Namespace,
     NamespaceId, TextId,
 };
-use crate::syn::Syn;
+use crate::syn::{Sign, Syn};
 
 const SECOND: i64 = 1_000_000_000;
 /// Times start here, so that windows don't reach below zero.
@@ -117,13 +117,18 @@ impl World {
 
     fn syn(mut self, time: f64, seq: u32) -> Self {
         let tuple = request(Proto::TCP);
-        self.syns.push(Syn { tuple, time_ns: at(time), seq, ack: None });
+        self.syns.push(Syn { tuple, time_ns: at(time), seq, sign: Sign::Syn });
         self
     }
 
     fn syn_ack(mut self, time: f64, seq: u32) -> Self {
         let tuple = request(Proto::TCP).reversed();
-        self.syns.push(Syn { tuple, time_ns: at(time), seq: 1, ack: Some(seq.wrapping_add(1)) });
+        self.syns.push(Syn {
+            tuple,
+            time_ns: at(time),
+            seq: 1,
+            sign: Sign::Answer(seq.wrapping_add(1)),
+        });
         self
     }
 
@@ -181,7 +186,8 @@ fn every_packet_of_a_connection_names_both_ends_from_the_syn_on() {
 
 #[test]
 fn a_life_reaches_back_to_its_own_syn_however_long_ago() {
-    let matcher = World::new().accept(2, 100.0, 120.0).syn(40.0, 7).syn(71.0, 7).ready();
+    let matcher =
+        World::new().accept(2, 100.0, 120.0).syn(40.0, 7).syn(71.0, 7).syn(99.0, 7).ready();
     assert_eq!(matcher.ends(syn_packet(7), 40.0)[1], "2 early");
     assert_eq!(matcher.ends(data_up(), 95.0)[1], "2 early");
     assert_eq!(matcher.ends(data_up(), 39.9)[1], "no-socket");

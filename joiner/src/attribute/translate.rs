@@ -9,10 +9,10 @@
 
 use hashbrown::HashMap;
 
-use schema::{FiveTuple, FlowKey};
+use schema::{FiveTuple, FlowKey, Proto};
 
 use super::Windows;
-use crate::events::{HostId, NamespaceId, Translation};
+use crate::events::{Host, HostId, NamespaceId, Translation};
 use crate::syn::{Syn, SynTable};
 
 /// How late the row of a translation may be, nanoseconds: without kernel time stamps it tells when
@@ -67,7 +67,12 @@ fn views(translation: &Translation) -> [FiveTuple; 3] {
 impl Translations {
     /// The translations `all`, which come in order of time, of the connections whose SYNs are in
     /// `syns`.
-    pub(super) fn new(all: Vec<Translation>, syns: &SynTable, windows: &Windows) -> Self {
+    pub(super) fn new(
+        all: Vec<Translation>,
+        syns: &SynTable,
+        windows: &Windows,
+        hosts: &[Host],
+    ) -> Self {
         let mut translations = Self::default();
         // Where the next translation of the same connection's tuple ends a former one.
         let mut latest: HashMap<(HostId, Option<NamespaceId>, FiveTuple), usize> = HashMap::new();
@@ -81,7 +86,13 @@ impl Translations {
                 let former: &mut Held = &mut held[former];
                 former.to_ns = former.to_ns.min(from_ns - 1).max(former.from_ns);
             }
-            let to_ns = end_ns.saturating_add(windows.after_ns);
+            let mut to_ns = end_ns.saturating_add(windows.after_ns);
+            // No SYN tells of the next one that had the tuple, whose row may be lost.
+            if original.proto == Proto::UDP {
+                let host = hosts.get(usize::from(host.0));
+                let lost_ns = host.and_then(|host| host.first_lost_translation(start_ns));
+                to_ns = to_ns.min(lost_ns.unwrap_or(i64::MAX));
+            }
             held.push(Held { from_ns, to_ns, lane: (host, namespace, 0), translation: id });
         }
         for held in held {
@@ -139,6 +150,19 @@ impl Translations {
         }
         found.remove(0);
         found
+    }
+
+    /// Whether an address of the packet with this tuple, that of its source or of its destination, only
+    /// stands for another one, which the packet has elsewhere.
+    pub(super) fn stands_in(&self, tuple: FiveTuple, is_source: bool, time_ns: i64) -> bool {
+        let Some(flow) = self.flows.get(&tuple.canonical().0) else { return false };
+        self.holding(flow, time_ns).any(|translation| {
+            let Translation { original, onward, .. } = translation;
+            let is_forward = views(translation).contains(&tuple);
+            let end = if is_source { tuple.src } else { tuple.dst };
+            // The opener's own address is the original source, the other's the onward destination.
+            end != if is_source == is_forward { original.src } else { onward.dst }
+        })
     }
 
     /// The latest of each namespace that holds.
@@ -206,9 +230,10 @@ pub(super) fn known_flows(all: &[Translation]) -> impl Iterator<Item = FlowKey> 
 
 #[cfg(test)]
 mod tests {
-    use schema::{Endpoint, Proto};
+    use schema::Endpoint;
 
     use super::*;
+    use crate::syn::Sign;
 
     const SECOND: i64 = 1_000_000_000;
 
@@ -226,7 +251,8 @@ mod tests {
     }
 
     fn table(all: Vec<Translation>, mut syns: Vec<Syn>) -> Translations {
-        Translations::new(all, &SynTable::from_unordered(&mut syns), &Windows::default())
+        let syns = SynTable::from_unordered(&mut syns);
+        Translations::new(all, &syns, &Windows::default(), &[])
     }
 
     fn tuples(views: &[View]) -> Vec<FiveTuple> {
@@ -260,7 +286,7 @@ mod tests {
             translation(original, first, 100 * SECOND),
             translation(original, second, 200 * SECOND),
         ];
-        let syn = |time_ns, seq| Syn { tuple: original, time_ns, seq, ack: None };
+        let syn = |time_ns, seq| Syn { tuple: original, time_ns, seq, sign: Sign::Syn };
         let table = table(all, vec![syn(99 * SECOND, 1), syn(199_500_000_000, 2)]);
         let at = |time_ns| tuples(&table.views(original, time_ns));
         assert_eq!(at(199_400_000_000), [first]);

@@ -154,7 +154,7 @@ fn pairs(recordings: &Recordings, index: &Index, syns: &SynTable, host: HostId) 
         let (key, way) = conversation.tuple.canonical();
         let [attempt] = syns.attempts(&key) else { continue };
         let [alone, _] = index.both_ends(&key, way);
-        if alone.len() == 1 && attempt.opener == way {
+        if alone.len() == 1 && attempt.opener == way && attempt.is_seen {
             pairs.push((life.start_ns, attempt.first_ns.saturating_sub(life.start_ns)));
         }
         if pairs.len() >= MAX_PAIRS {

@@ -1,4 +1,4 @@
-//! The short way to the tuple of a plain packet: TCP without SYN, or UDP, straight in IP, straight on
+//! The short way to the tuple of a plain packet: TCP without SYN or RST, or UDP, straight in IP, straight on
 //! a common link. That is nearly every packet of nearly every capture, and of these the tuple is all
 //! that has to be known. What is any different is left to [`decode`](super::decode), which says of
 //! these the same.
@@ -69,7 +69,7 @@ fn fold(a: u64, b: u64) -> u64 {
 #[inline]
 #[must_use]
 pub fn plain(link: LinkType, bytes: &[u8]) -> Option<PlainTuple> {
-    glance(link, bytes).filter(|glance| !glance.is_syn).map(|glance| glance.tuple)
+    glance(link, bytes).filter(Glance::is_plain).map(|glance| glance.tuple)
 }
 
 /// What is seen of a packet at once.
@@ -77,11 +77,27 @@ pub fn plain(link: LinkType, bytes: &[u8]) -> Option<PlainTuple> {
 pub struct Glance {
     /// Its tuple.
     pub tuple: PlainTuple,
-    /// Whether it is TCP with the SYN flag; else it is plain.
-    pub is_syn: bool,
+    /// The control bits of TCP; none of UDP.
+    pub flags: u8,
 }
 
-/// The tuple of a packet that is plain but for the SYN flag.
+impl Glance {
+    /// Whether it is plain: no handshake, and no reset.
+    #[inline]
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.flags & (Tcp::SYN | Tcp::RST) == 0
+    }
+
+    /// Whether it tells of the beginning of a connection, or of its end.
+    #[inline]
+    #[must_use]
+    pub fn is_telling(&self) -> bool {
+        self.flags & (Tcp::SYN | Tcp::RST | Tcp::FIN) != 0
+    }
+}
+
+/// The tuple of a packet that is plain but for its control bits, and these.
 #[inline]
 #[must_use]
 pub fn glance(link: LinkType, bytes: &[u8]) -> Option<Glance> {
@@ -121,10 +137,10 @@ fn plain_v4(bytes: &[u8]) -> Option<Glance> {
         return None;
     }
     let length = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(20)?;
-    let (ports, is_syn) = plain_ports(proto, length, rest)?;
+    let (ports, flags) = plain_ports(proto, length, rest)?;
     let src = u64::from(u32::from_be_bytes([s0, s1, s2, s3])) | MAPPED;
     let dst = u64::from(u32::from_be_bytes([d0, d1, d2, d3])) | MAPPED;
-    Some(Glance { tuple: PlainTuple::new([0, src], [0, dst], ports, proto), is_syn })
+    Some(Glance { tuple: PlainTuple::new([0, src], [0, dst], ports, proto), flags })
 }
 
 #[inline]
@@ -135,28 +151,28 @@ fn plain_v6(bytes: &[u8]) -> Option<Glance> {
         return None;
     }
     let length = usize::from(u16::from_be_bytes([l0, l1]));
-    let (ports, is_syn) = plain_ports(proto, length, rest)?;
+    let (ports, flags) = plain_ports(proto, length, rest)?;
     let word = |at: usize| header[at..].first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
     let (src, dst) = ([word(8), word(16)], [word(24), word(32)]);
-    Some(Glance { tuple: PlainTuple::new(src, dst, ports, proto), is_syn })
+    Some(Glance { tuple: PlainTuple::new(src, dst, ports, proto), flags })
 }
 
-/// Both ports of a segment or datagram of `length` bytes that begins with `bytes`, and whether it has
-/// the SYN flag.
+/// Both ports of a segment or datagram of `length` bytes that begins with `bytes`, and its
+/// control bits.
 #[inline]
-fn plain_ports(proto: u8, length: usize, bytes: &[u8]) -> Option<(u32, bool)> {
+fn plain_ports(proto: u8, length: usize, bytes: &[u8]) -> Option<(u32, u8)> {
     match proto {
         // As far as the flags.
         TCP if length >= 14 => {
             let header = bytes.first_chunk::<14>()?;
             let ports = u32::from_be_bytes([header[0], header[1], header[2], header[3]]);
-            Some((ports, header[13] & Tcp::SYN != 0))
+            Some((ports, header[13]))
         }
         UDP if length >= 4 => {
             let ports = u32::from_be_bytes(*bytes.first_chunk()?);
             #[expect(clippy::cast_possible_truncation, reason = "the lower half is the receiver's")]
             let receiver = ports as u16;
-            (!tunnel::has_port(receiver)).then_some((ports, false))
+            (!tunnel::has_port(receiver)).then_some((ports, 0))
         }
         _ => None,
     }
@@ -233,6 +249,7 @@ mod tests {
             plain(LinkType::RAW, &frame(LinkType::RAW, false, proto, change, 0)).is_some()
         };
         assert!(!is_plain(TCP, &[(33, Tcp::SYN)]) && !is_plain(TCP, &[(33, Tcp::SYN | Tcp::ACK)]));
+        assert!(!is_plain(TCP, &[(33, Tcp::RST | Tcp::ACK)]));
         let [high, low] = 4789_u16.to_be_bytes();
         assert!(!is_plain(UDP, &[(22, high), (23, low)]));
         assert!(is_plain(TCP, &[(22, high), (23, low)]));
@@ -257,7 +274,7 @@ mod tests {
             if let Some(glance) = glance(link, &frame) {
                 let long = decode(link, &frame).expect("the long way leads somewhere");
                 prop_assert_eq!(glance.tuple.tuple(), long.tuple);
-                prop_assert_eq!(glance.is_syn, !is_plain(&long));
+                prop_assert_eq!(glance.is_plain(), is_plain(&long));
             }
         }
 

@@ -141,6 +141,12 @@ impl Host {
         self.losses.iter().chain(&self.lost_translations)
     }
 
+    /// When translations after `time_ns` first began to be lost.
+    pub(crate) fn first_lost_translation(&self, time_ns: i64) -> Option<i64> {
+        let after = self.lost_translations.iter().filter(|&&(_, to)| time_ns < to);
+        after.map(|&(from, _)| from.max(time_ns)).min()
+    }
+
     /// Whether events were lost around `time_ns`.
     #[must_use]
     pub fn lost_at(&self, time_ns: i64) -> bool {

@@ -240,6 +240,12 @@ impl Builder {
         for (id, is_udp) in out.lives.ids().zip(datagrams) {
             let mut life = out.lives.get(id);
             if life.closed.is_some() {
+                let host = &out.hosts[usize::from(life.host.0)];
+                let is_lost = host.lost_between(life.start_ns, life.end_ns);
+                if is_lost && life.accepted() && !self.refined[position(id.0)] {
+                    life.owner = None;
+                    out.lives.set(id, &life);
+                }
                 continue;
             }
             let (host, last_ns) = (&out.hosts[usize::from(life.host.0)], life.end_ns);

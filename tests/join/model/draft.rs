@@ -1,6 +1,9 @@
 //! A world while it is made: everything that happens, told and untold. Only at the end is it decided
 //! what the recording and the capture have of it.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+
 use super::place::{self, Path};
 use super::rng::Rng;
 use super::world::{Interface, MS, Packet, Row, SECOND, Us, World};
@@ -64,6 +67,8 @@ pub(super) struct Draft {
     pub(super) interfaces: Vec<Interface>,
     captured: Vec<bool>,
     pub(super) listeners: Vec<Listener>,
+    /// When a translation of this client was last told of.
+    pub(super) last_nat: BTreeMap<SocketAddrV4, Us>,
     rows: Vec<Row>,
     packets: Vec<Packet>,
     socks: Vec<Sock>,
@@ -81,6 +86,7 @@ impl Draft {
             interfaces,
             captured,
             listeners: vec![],
+            last_nat: BTreeMap::new(),
             rows: vec![],
             packets: vec![],
             socks: vec![],
@@ -108,6 +114,12 @@ impl Draft {
             self.rows.push(Row { at: *at, kind: "owner", who: to.clone(), ..sock.row.clone() });
         }
         self.socks.push(sock);
+    }
+
+    /// Whether what happens at that time happens outside of the recording.
+    pub(super) fn is_untold(&self, at: Us) -> bool {
+        let (from, to) = self.style.recorded;
+        at < from + 50 * MS || to < at
     }
 
     /// A packet, seen on every interface of its way that is captured.

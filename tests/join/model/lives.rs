@@ -69,6 +69,8 @@ pub(super) struct Translation {
     pub(super) from: Us,
     /// "A later `nat` of the same tuple ends the former, whatever a late `nat_end` says."
     pub(super) to: Us,
+    /// Until when it is told to be there.
+    pub(super) sure_to: Us,
     pub(super) original: Ends,
     pub(super) onward: Ends,
     pub(super) udp: bool,
@@ -177,8 +179,11 @@ fn translations(begins: &[&Row], ends: &[&Row]) -> Vec<Translation> {
         let same = later.filter(|other| tuples(other).0 == original || tuples(other).1 == onward);
         let next = same.map(|other| other.at).min();
         let end = ends.iter().find(|end| end.ct == row.ct).map(|end| end.at);
-        let to = next.into_iter().chain(end).min().unwrap_or(Us::MAX);
-        Translation { from: row.at, to, original, onward, udp: row.udp }
+        // Open point: for how long a translation is followed after its end, for the last packets.
+        let sure_to = next.into_iter().chain(end).min().unwrap_or(Us::MAX);
+        let last = end.map(|end| end + 60 * SECOND);
+        let to = next.into_iter().chain(last).min().unwrap_or(Us::MAX);
+        Translation { from: row.at, sure_to, to, original, onward, udp: row.udp }
     };
     begins.iter().map(translation).collect()
 }

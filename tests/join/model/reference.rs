@@ -228,7 +228,8 @@ impl Asked<'_> {
                     continue;
                 }
                 // Rows may be late: near the change from one to the next either may hold.
-                is_open |= at < translation.from || at > translation.to.saturating_sub(NAT_LATE);
+                is_open |=
+                    at < translation.from || at > translation.sure_to.saturating_sub(NAT_LATE);
                 for (from, to) in translation.pairs() {
                     if from == now && !known.contains(&to) {
                         known.push(to);

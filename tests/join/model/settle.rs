@@ -56,11 +56,18 @@ pub(super) fn tcp<'a>(
     let at = packet.at;
     let (start, end) = told.world.recorded;
     let own = own_syns(lane, syns);
+    let (local, remote) = if is_out { (packet.src, packet.dst) } else { (packet.dst, packet.src) };
+    let forms = told.forms((local, remote));
     let mut found = Lane::default();
     for (n, &life) in lane.iter().enumerate() {
         let next = lane.get(n + 1);
         let previous = n.checked_sub(1).map(|n| lane[n]);
         let own = own[n].as_ref();
+        // Open point: "the life's own SYN" may be missing, and an older one be taken for it.
+        let sure = |own: &Syn| {
+            life.first_kind == "tcp_connect" || own.is_surely_of(life, told.world, &forms)
+        };
+        found.is_open |= own.is_some_and(|own| life.first > at && own.first <= at && !sure(own));
         let is_over = life.close.is_some_and(|close| close < at);
         let has_begun = life.first <= at;
         // A close that was lost: two lives of one tuple can't be in one namespace at once.
@@ -68,6 +75,8 @@ pub(super) fn tcp<'a>(
         if packet.flags == "S" {
             let number = (packet.seq, is_out);
             if own.is_some_and(|own| (own.seq, own.is_out) == number) {
+                let twins = told.owners_of(life.local).len() > 1;
+                found.is_open |= life.first_kind == "socket" && twins;
                 let label = if !has_begun {
                     "early"
                 } else if is_over || at > end {
@@ -96,13 +105,16 @@ pub(super) fn tcp<'a>(
                 && syn.first < life.first + SECOND;
             Some(*syn) != own && syn.first > life.first && !simultaneous
         };
-        let newer = syns.iter().find(opens).filter(|newer| newer.first <= at);
-        let is_past =
-            newer.is_some_and(|newer| newer.answered.is_some_and(|answered| answered <= at));
+        let newer = syns.iter().filter(opens).filter(|newer| newer.first <= at);
+        let newer: Vec<_> = newer.collect();
+        let has_answered = |newer: &&Syn| newer.answered.is_some_and(|answered| answered <= at);
+        let is_past = newer.iter().any(has_answered);
         // Open point: what goes the SYN's way after it, and before its answer.
-        let is_doubtful = newer.is_some_and(|newer| newer.is_out == is_out)
+        let is_doubtful = newer.iter().any(|newer| newer.is_out == is_out)
             // So is a reset that answers the SYN: nobody is there, or the old socket.
-            || (newer.is_some() && packet.flags.contains('R'))
+            || (!newer.is_empty() && packet.flags.contains('R'))
+            // One with the number 0 answers a SYN, whether that was captured or not.
+            || (packet.flags == "R." && packet.seq == 0)
             || (packet.flags.contains('R') && syns.iter().any(|syn| syn.is_out != is_out));
         if is_past {
             continue;
@@ -115,11 +127,16 @@ pub(super) fn tcp<'a>(
                 found.add(life, "late");
                 found.also_exact = true;
             }
-            let is_lost = !life.seen_from(at) && told.lost_within(life.last_row(at), at);
+            // Of twins nobody knows whose connection one of after the recording is.
+            let is_after = at > end && told.owners_of(life.local).len() > 1;
+            let is_lost =
+                is_after || !life.seen_from(at) && told.lost_within(life.last_row(at), at);
             found.is_open |= is_doubtful || is_lost;
         } else if is_over && at <= life.close.unwrap_or(at) + AFTER && !is_replaced {
             found.add(life, "late");
-            found.is_open |= is_doubtful || told.lost_within(life.close.unwrap_or(at), at);
+            // Open point: after the recording nobody knows whether another one has the tuple.
+            let lost = told.lost_within(life.close.unwrap_or(at), at);
+            found.is_open |= is_doubtful || lost || at > end;
         } else if !has_begun {
             let floor = match own {
                 Some(own) => own.first,
@@ -140,6 +157,9 @@ pub(super) fn tcp<'a>(
             let lacks_former = at < start + SECOND && life.first_kind != "socket";
             found.is_open |= (previous.is_some() && (own.is_none() || unanswered))
                 || (own.is_none() && lacks_former)
+                || is_doubtful
+                // Open point: which of twins' the SYN of before the recording is.
+                || (life.first_kind == "socket" && told.owners_of(life.local).len() > 1)
                 || told.lost_within(at, life.first);
         }
     }

@@ -17,6 +17,19 @@ pub(super) struct Syn {
     pub(super) answered: Option<Us>,
 }
 
+impl Syn {
+    /// Whether it is known for sure that a life that was there at `at` began with it: nothing tells of
+    /// the end of that connection, and an accept follows its handshake at once.
+    pub(super) fn is_surely_of(&self, life: &Life, world: &World, ends: &[Ends]) -> bool {
+        let since = |at: Us| self.last < at && at <= life.first;
+        let is_its = |src, dst| ends.contains(&(src, dst)) || ends.contains(&(dst, src));
+        let ended = world.packets.iter().any(|packet| {
+            since(packet.at) && packet.flags.contains(['R', 'F']) && is_its(packet.src, packet.dst)
+        });
+        !ended && (life.first_kind != "tcp_accept" || self.last >= life.first - 5 * SECOND)
+    }
+}
+
 /// Whether what is seen on an interface can be of a namespace: it is not plainly another one's twin.
 pub(super) fn can_be_of(interface: &Interface, ns: u64, twins: &[u64]) -> bool {
     let plainly = |of: u64| interface.ns == of || interface.beyond == Some(of);
@@ -37,17 +50,20 @@ pub(super) fn syns(world: &World, ends: &[Ends], ns: u64, twins: &[u64], only: b
             continue;
         }
         let at = packet.at;
-        if packet.flags == "S" {
-            match found.iter_mut().find(|syn| syn.seq == packet.seq && syn.is_out == is_out) {
-                Some(syn) => syn.last = at,
-                None => {
-                    found.push(Syn { seq: packet.seq, first: at, last: at, is_out, answered: None })
-                }
-            }
-        } else if packet.flags == "S."
-            && let Some(syn) = found.iter_mut().rfind(|syn| syn.is_out != is_out)
-        {
-            syn.answered.get_or_insert(at);
+        // A SYN-ACK tells the number of a SYN that the capture lacks.
+        let (seq, is_out) = match packet.flags {
+            "S" => (packet.seq, is_out),
+            "S." => (packet.ack.wrapping_sub(1), !is_out),
+            _ => continue,
+        };
+        let known = found.iter().position(|syn| (syn.seq, syn.is_out) == (seq, is_out));
+        let known = known.unwrap_or_else(|| {
+            found.push(Syn { seq, first: at, last: at, is_out, answered: None });
+            found.len() - 1
+        });
+        found[known].last = at;
+        if packet.flags == "S." {
+            found[known].answered.get_or_insert(at);
         }
     }
     found

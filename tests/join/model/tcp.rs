@@ -29,11 +29,10 @@ impl<'a> Talk<'a> {
     /// A packet from the client, or to it.
     fn send(&mut self, at: Us, up: bool, flags: &'static str) {
         let client = match &self.change {
-            // At the very moment either is right; and what happened before the recording can't be known.
-            Some((from, to))
-                if (at - from).abs() < 300 || *from < self.draft.style.recorded.0 + 50 * MS =>
-            {
-                [&self.client[..], &[to.clone()]].concat()
+            // At the very moment either is right; and what happened outside of the recording can't be
+            // known.
+            Some((from, to)) if (at - from).abs() < 300 || self.draft.is_untold(*from) => {
+                [&self.client[..], std::slice::from_ref(to)].concat()
             }
             Some((from, to)) if *from < at => vec![to.clone()],
             _ => self.client.clone(),
@@ -93,7 +92,9 @@ impl<'a> Talk<'a> {
     fn translate(&mut self, from: Us, to: Option<Us>) {
         let Some(((src, dst), onward)) = self.path.nat else { return };
         let ct = u32::try_from(self.draft.id()).expect("few");
+        // Those of one tuple are told in their order.
         let late = self.draft.rng.within(0, 20 * MS);
+        let late = late.max(self.draft.last_nat.get(&src).map_or(0, |last| last + 1 - from));
         let row = Row {
             ns: 1,
             local: Some(src),
@@ -107,6 +108,7 @@ impl<'a> Talk<'a> {
             self.draft.row(Row { at: to + late, kind: "nat_end", ..row.clone() });
         }
         self.draft.row(row);
+        self.draft.last_nat.insert(src, from + late);
     }
 
     /// A connection begun at `at`; when the tuple is free again.

@@ -28,12 +28,28 @@ fn the_handshake_before_the_rows_is_early() {
 
 #[test]
 fn a_life_reaches_back_to_its_own_syn_however_long_ago() {
-    // The server was slow to accept: its kernel kept the connection waiting.
+    // The server was slow to answer: it had too many connections waiting.
     check(
         "1.0 tcp_connect curl#1 10.0.0.1:4000 > 10.0.0.2:80
-         31.0 tcp_accept nginx#2 10.0.0.2:80 > 10.0.0.1:4000
+         31.2 tcp_accept nginx#2 10.0.0.2:80 > 10.0.0.1:4000
          1.1 pkt 10.0.0.1:4000 > 10.0.0.2:80 S = curl exact | nginx early
-         4.1 pkt 10.0.0.1:4000 > 10.0.0.2:80 S = curl exact | nginx early",
+         4.1 pkt 10.0.0.1:4000 > 10.0.0.2:80 S = curl exact | nginx early
+         31.1 pkt 10.0.0.1:4000 > 10.0.0.2:80 S = curl exact | nginx early",
+    );
+    // One that was there before: its SYN was long ago.
+    check(
+        "0.1 socket nginx#2 10.0.0.2:80 > 10.0.0.1:4000
+         -31.1 pkt 10.0.0.1:4000 > 10.0.0.2:80 S = remote | nginx early",
+    );
+}
+
+#[test]
+fn a_syn_that_nothing_followed_for_seconds_is_another_connections() {
+    // It would have come again, and so would its answer.
+    check(
+        "31.0 tcp_accept nginx#2 10.0.0.2:80 > 10.0.0.1:4000
+         4.1 pkt 10.0.0.1:4000 > 10.0.0.2:80 S = remote | no-socket
+         4.2 pkt 10.0.0.2:80 > 10.0.0.1:4000 S. ack=101 = no-socket | remote",
     );
 }
 

@@ -159,7 +159,8 @@ impl Builder {
             } else {
                 self.out.handovers.push(Handover { life: id, time_ns, owner });
             }
-        } else if life.owner.is_none() {
+        } else if life.owner.is_none() && !(kind == Kind::Socket && *is_refined) {
+            // A later listing of a socket that was handed over names the new process.
             life.owner = Some(owner);
             life.tid = columns.tid.get(at);
         }
