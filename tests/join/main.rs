@@ -5,6 +5,8 @@
 mod bad_input;
 mod blocks;
 mod browser;
+#[path = "../support/copy.rs"]
+mod copy;
 mod corpus;
 mod enrich;
 mod errors;

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::{EBPFREC, live::Scenario};
+use super::{EBPFREC, copy::copy_program, live::Scenario};
 
 pub(crate) const ALWAYS: &[Scenario] = &[
     ("outputs_that_cannot_be_written_are_named", outputs),
@@ -105,7 +105,7 @@ fn privilege() -> Result<()> {
     let folder = tempfile::tempdir()?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
     let copy = folder.path().join("ebpfrec");
-    fs::copy(EBPFREC, &copy)?;
+    copy_program(EBPFREC, &copy);
     let run = |args: &[&str]| -> Result<String> {
         let mut command = Command::new(&copy);
         if rustix::process::geteuid().is_root() {

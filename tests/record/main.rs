@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 #[path = "../support/containerd.rs"]
 mod containerd;
+#[path = "../support/copy.rs"]
+mod copy;
 #[path = "../support/docker.rs"]
 #[expect(dead_code, reason = "each suite uses a part of what they share")]
 mod docker;

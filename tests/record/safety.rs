@@ -21,6 +21,7 @@ use schema::Kind;
 
 use super::{
     EBPFREC,
+    copy::copy_program,
     live::Scenario,
     program::{PATIENCE, Program},
     recording::Recording,
@@ -154,7 +155,7 @@ fn without_root() -> Result<()> {
     let folder = tempfile::tempdir()?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
     let copy = folder.path().join("ebpfrec");
-    fs::copy(EBPFREC, &copy)?;
+    copy_program(EBPFREC, &copy);
     give(&copy, mask(DOCUMENTED))?;
 
     let mut command = Command::new(&copy);

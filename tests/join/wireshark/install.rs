@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use super::{joined, run};
+use crate::copy::copy_program;
 use crate::tools::failure;
 
 /// What `-G folders` says, by version; @ stands for a home.
@@ -57,11 +58,7 @@ struct Home {
 impl Home {
     fn new(as_nobody: bool) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        // Not by this process: a program that a test beside this one starts at that moment would
-        // inherit the file still open for writing, and it could not be run ("text file busy").
-        let (program, place) = (env!("CARGO_BIN_EXE_ebpfjoin"), folder.path().join("ebpfjoin"));
-        let copied = Command::new("cp").arg(program).arg(place).status().expect("cp");
-        assert!(copied.success());
+        copy_program(env!("CARGO_BIN_EXE_ebpfjoin"), &folder.path().join("ebpfjoin"));
         let home = folder.path().join("home");
         fs::create_dir(&home).expect("folder");
         for path in [folder.path(), &home] {
