@@ -11,26 +11,25 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::thread;
 
-use arrow_array::RecordBatch;
-
 use crate::attribute::KnownFlows;
-use crate::chunk::{Chunk, Piece};
+use crate::chunk::Piece;
 use crate::config::{Detail, Style};
-use crate::examine::{Examiner, Memory};
+use crate::examine::Examiner;
 use crate::extra::edits::Extras;
 use crate::feed::Feed;
 use crate::layout::{Layout, Surveyor};
-use crate::mark::Decisions;
-use crate::output::Output;
-use crate::packets::{self, PacketTable};
-use crate::report::collect::{Collected, Collector};
+use crate::packets::PacketTable;
+use crate::report::collect::Collector;
 use crate::report::traffic::Traffic;
 use crate::scan::{Damage, ScanError};
-use crate::sequence::{Form, Sequencer};
 use crate::source::Source;
 use crate::summary::Counts;
 use crate::survey::{Survey, survey};
 use crate::turns::Turns;
+
+mod pass;
+
+use self::pass::Pass;
 
 /// Name and version, as they stand in a section header that is written anew.
 const APPLICATION: &str = concat!("ebpfjoin ", env!("CARGO_PKG_VERSION"));
@@ -189,24 +188,13 @@ impl Pipeline {
             output.write_all(&prelude).map_err(PipelineError::Write)?;
             totals.bytes_out += prelude.len() as u64;
         }
-        let pass = Pass {
-            examiner,
-            mode,
-            has_table: table.is_some(),
-            sequence: Turns::new(Sequence::new(examiner, mode)),
-            sink: Turns::new(Sink { output, table, totals }),
-        };
+        let pass = Pass::new((examiner, mode), output, table, totals);
         let places = (PLACES / self.threads.get().next_power_of_two()).clamp(1, MOST_PLACES);
         let counts = self.run(|| pass.stop(), || pass.work(&feed, places, &progress))?;
-        let Sink { mut output, mut totals, .. } = pass.sink.into_inner();
+        let (mut output, mut totals) = pass.finish();
         for counts in counts {
             totals.counts.merge(&counts);
         }
-        let Sequence { mut traffic, .. } = pass.sequence.into_inner();
-        if let Some(traffic) = &mut traffic {
-            traffic.finish(examiner.matcher.recordings());
-        }
-        totals.traffic = traffic;
         totals.damage = feed.damage();
         output.flush().map_err(PipelineError::Write)?;
         Ok(totals)
@@ -253,152 +241,6 @@ impl<F: Fn()> Drop for StopUnlessDone<'_, F> {
         if !self.is_done {
             (self.stop)();
         }
-    }
-}
-
-/// What all workers of the second pass share.
-struct Pass<'a, 'b, W> {
-    examiner: &'a Examiner,
-    mode: Mode<'a>,
-    has_table: bool,
-    sequence: Turns<Sequence>,
-    sink: Turns<Sink<'b, W>>,
-}
-
-/// What is decided in order.
-struct Sequence {
-    sequencer: Sequencer,
-    traffic: Option<Traffic>,
-    /// Packets so far.
-    packets: u64,
-}
-
-/// What is written in order.
-struct Sink<'b, W> {
-    output: W,
-    table: Option<&'b mut PacketTable<File>>,
-    totals: Totals,
-}
-
-impl Sequence {
-    fn new(examiner: &Examiner, mode: Mode<'_>) -> Self {
-        let sequencer = Sequencer::new(mode.detail, examiner.matcher.flow_numbers());
-        let traffic = mode.report.map(|collector| Traffic::new(collector.width));
-        Self { sequencer, traffic, packets: 0 }
-    }
-}
-
-/// What a worker found in a chunk.
-#[derive(Default)]
-struct Found {
-    decisions: Decisions,
-    forms: Vec<Form>,
-    collected: Option<Collected>,
-}
-
-impl<W: Write + Send> Pass<'_, '_, W> {
-    fn stop(&self) {
-        self.sequence.stop();
-        self.sink.stop();
-    }
-
-    /// Takes pieces through all stages until there are none; how their packets were decided.
-    fn work(
-        &self,
-        feed: &Feed<'_>,
-        places: usize,
-        progress: &impl Fn(u64),
-    ) -> Result<Counts, PipelineError> {
-        let mut memory = Memory::new(&self.examiner.matcher, self.mode.style, places);
-        memory.labels.refer_to(self.mode.extras.processes());
-        let (mut piece, mut output, mut found) = (Piece::default(), Output::default(), vec![]);
-        while let Some(number) = feed.next(&mut piece)? {
-            memory.tidy();
-            found.resize_with(piece.cuts.len(), Found::default);
-            for (chunk, found) in piece.chunks().zip(&mut found) {
-                self.examine(&chunk, &mut memory, found);
-            }
-            let turn = |sequence: &mut Sequence| self.sequence(sequence, &memory, &mut found);
-            let Some(first) = self.sequence.take(number, turn) else { break };
-            output.clear();
-            for (chunk, found) in piece.chunks().zip(&found) {
-                let decided = (&found.decisions, &*found.forms);
-                output.render((self.examiner, self.mode.extras), chunk, decided, &memory.labels);
-            }
-            let rows = self.has_table.then(|| self.rows(&piece, &found, first));
-            let turn =
-                |sink: &mut Sink<'_, W>| sink.write(&output, rows.as_deref(), piece.length());
-            match self.sink.take(number, turn) {
-                None => break,
-                Some(written) => written.map_err(PipelineError::Write)?,
-            }
-            progress(piece.length());
-        }
-        Ok(memory.labels.counts())
-    }
-
-    fn examine(&self, chunk: &Chunk<'_>, memory: &mut Memory<'_>, found: &mut Found) {
-        let Found { decisions, forms, collected } = found;
-        decisions.marks.clear();
-        decisions.own.clear();
-        forms.clear();
-        if self.mode.report.is_none() && !self.has_table {
-            return self.examiner.examine(chunk, memory, decisions);
-        }
-        // Then all has to be known of each packet.
-        let packets = self.examiner.each(chunk);
-        *collected = self.mode.report.map(|collector| collector.collect(chunk, &packets));
-        self.examiner.mark_each(chunk, &packets, memory, decisions);
-    }
-
-    /// Decides the form of every packet; how many packets there were before.
-    fn sequence(&self, sequence: &mut Sequence, memory: &Memory<'_>, found: &mut [Found]) -> u64 {
-        let first = sequence.packets;
-        for Found { decisions, forms, collected } in found {
-            let marks = &decisions.marks;
-            sequence.sequencer.forms(marks, &memory.labels, forms);
-            sequence.packets += marks.len() as u64;
-            if let (Some(all), Some(chunk)) = (&mut sequence.traffic, collected.take()) {
-                all.merge(chunk, self.examiner.matcher.recordings());
-            }
-        }
-        first
-    }
-
-    /// The rows of all packets of `piece`, before which there were `first`.
-    fn rows(&self, piece: &Piece, found: &[Found], first: u64) -> Vec<RecordBatch> {
-        let recordings = self.examiner.matcher.recordings();
-        let mut frame = first + 1;
-        let rows = piece.chunks().zip(found).map(|(chunk, found)| {
-            let packets = &found.decisions.own;
-            let rows = packets::rows(&chunk, packets, frame, recordings);
-            frame += packets.len() as u64;
-            rows
-        });
-        rows.collect()
-    }
-}
-
-impl<W: Write> Sink<'_, W> {
-    fn write(
-        &mut self,
-        output: &Output,
-        rows: Option<&[RecordBatch]>,
-        length: u64,
-    ) -> io::Result<()> {
-        if let Some(table) = &mut self.table {
-            for rows in rows.unwrap_or_default() {
-                table.write(rows)?;
-            }
-        }
-        self.output.write_all(&output.bytes)?;
-        let totals = &mut self.totals;
-        totals.bytes_out += output.bytes.len() as u64;
-        totals.annotated += output.annotated;
-        totals.cut_options += output.cut_options;
-        totals.growth += output.growth;
-        totals.bytes_in += length;
-        Ok(())
     }
 }
 
