@@ -45,7 +45,7 @@ use self::proxy::Proxies;
 use self::publish::Publications;
 use self::role::Role;
 pub use self::seen::Seen;
-pub use self::settled::{Span, is_plain};
+pub use self::settled::Span;
 pub use self::trace::{Step, Trace};
 use self::translate::Translations;
 pub use self::verdict::{Holder, SideVerdict, Verdict, Via};

@@ -10,24 +10,11 @@ use schema::{Endpoint, FlowKey, Proto};
 
 use super::verdict::{Holder, SideVerdict, Verdict, Via};
 use super::{Matcher, reason};
-use crate::decode::{Origin, Packet, Tcp};
 use crate::events::ConversationId;
 use crate::index::{Entry, Found};
 
 /// Times at which a decision holds, nanoseconds since 1970.
 pub type Span = RangeInclusive<i64>;
-
-/// Whether decisions about packets like this one may hold for others: no handshake and no reset, whose
-/// numbers tell whose they are, no fragment, no error, nothing in a tunnel.
-#[inline]
-#[must_use]
-pub fn is_plain(packet: &Packet) -> bool {
-    let says_little = match packet.tuple.proto {
-        Proto::TCP => packet.tcp.is_some_and(|tcp| tcp.flags & (Tcp::SYN | Tcp::RST) == 0),
-        proto => proto == Proto::UDP,
-    };
-    says_little && packet.origin == Origin::Own && packet.around == 0 && packet.first_of.is_none()
-}
 
 impl Matcher {
     /// When `verdict`, which was reached about a plain packet that goes `way` in flow `key` at

@@ -66,9 +66,8 @@ fn fold(a: u64, b: u64) -> u64 {
 }
 
 /// The tuple of the packet `bytes`, captured on a link of type `link`, if it is plain.
-#[inline]
-#[must_use]
-pub fn plain(link: LinkType, bytes: &[u8]) -> Option<PlainTuple> {
+#[cfg(test)]
+pub(crate) fn plain(link: LinkType, bytes: &[u8]) -> Option<PlainTuple> {
     glance(link, bytes).filter(Glance::is_plain).map(|glance| glance.tuple)
 }
 
@@ -183,8 +182,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::attribute::is_plain;
-    use crate::decode::decode;
+    use crate::decode::{Origin, Packet, decode};
+
+    /// Whether decisions about packets like this one may hold for others: no handshake and no reset, whose
+    /// numbers tell whose they are, no fragment, no error, nothing in a tunnel.
+    fn is_plain(packet: &Packet) -> bool {
+        let says_little = match packet.tuple.proto {
+            Proto::TCP => packet.tcp.is_some_and(|tcp| tcp.flags & (Tcp::SYN | Tcp::RST) == 0),
+            proto => proto == Proto::UDP,
+        };
+        says_little
+            && packet.origin == Origin::Own
+            && packet.around == 0
+            && packet.first_of.is_none()
+    }
 
     /// A packet that is plain but for what `change` makes of it.
     fn frame(
