@@ -8,7 +8,6 @@
 use std::path::Path;
 use std::process::Command;
 
-#[path = "../join/traffic.rs"]
 mod traffic;
 
 /// Packets of a capture, unless told otherwise: some seconds of work.
