@@ -291,6 +291,8 @@ impl Matcher {
                 return SideVerdict::Named { holder, owner, found, via };
             }
             Fit::Several => Reason::Ambiguous,
+            // Which process took it over is among what was lost.
+            Fit::One(found) if self.was_lost_within(found) => Reason::InLoss,
             Fit::One(_) | Fit::Nobody => {
                 reason::why_nobody(&self.recordings.hosts, role.address, role.seen.time_ns)
             }

@@ -210,20 +210,14 @@ impl Index {
             self.entries.push(Entry {
                 conversation: id,
                 start_ns: life.start_ns,
-                end_ns: life.end_ns,
+                // Since rows were lost it may be over, and its tuple another one's, whose SYN the
+                // capture need not have.
+                end_ns: life.sure_ns,
                 latest_end_ns: 0,
                 place: if is_contested { lane | IS_CONTESTED } else { lane },
             });
         }
         let group = &mut self.entries[first..];
-        // In the capture, attempts to connect are those of all namespaces with the tuple: none tells
-        // that a connection of one of them is over.
-        if group[0].lane() != group[group.len() - 1].lane() {
-            for entry in &mut *group {
-                let life = recordings.conversation(entry.conversation).life;
-                entry.end_ns = entry.end_ns.min(recordings.life(life).sure_ns);
-            }
-        }
         for lane in group.chunk_by_mut(|a, b| a.lane() == b.lane()) {
             end_where_the_next_begins(recordings, self.lanes[lane_number(lane)], lane);
             let mut latest_end_ns = i64::MIN;

@@ -34,6 +34,8 @@ impl Matcher {
             true => vec![],
             false => self.translations.views(role.packet.tuple, role.seen.time_ns),
         };
+        // Which of two translations held is told by none of what they lead to.
+        let is_sure = views.iter().all(|view| view.is_sure);
         for hops in views.chunk_by(|a, b| a.hops == b.hops) {
             let found = hops.iter().map(|view| {
                 trace.step(|| Step::Tuple(view.tuple, view.hops));
@@ -41,7 +43,7 @@ impl Matcher {
             });
             let fit = self.join(found.collect(), role);
             if !fit.is_nobody() && !self.is_taken_again(fit, role) {
-                return (fit, true);
+                return if is_sure { (fit, true) } else { (Fit::Several, false) };
             }
         }
         let end = role.local();
@@ -53,7 +55,7 @@ impl Matcher {
             for view in &views {
                 let fit = self.listening(proto, role.behind(view).with(view.tuple), trace);
                 if !fit.is_nobody() {
-                    return (fit, true);
+                    return if is_sure { (fit, true) } else { (Fit::Several, false) };
                 }
             }
             return (Fit::Nobody, false);

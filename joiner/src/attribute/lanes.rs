@@ -61,15 +61,9 @@ impl Chooser<'_> {
             let seen = || self.places.namespace(self.recordings, &self.seen);
             return self.translated.or_else(seen).is_none_or(|here| here == namespace);
         }
-        // What passes by a namespace that has the address itself is its own.
-        if self.translated.is_none() {
-            let here = self.places.namespace(self.recordings, &self.seen);
-            let beyond = self.places.beyond(self.recordings, &self.seen);
-            let near = [here, beyond].into_iter().flatten();
-            let mut owners = near.filter(|&near| places.has(near, address, time_ns)).peekable();
-            if owners.peek().is_some() {
-                return owners.any(|owner| owner == namespace);
-            }
+        let near = self.near();
+        if near.iter().any(Option::is_some) {
+            return near.contains(&Some(namespace));
         }
         if places.has(namespace, address, time_ns) {
             return true;
@@ -80,6 +74,28 @@ impl Chooser<'_> {
                 && self.places.namespace(self.recordings, &self.seen) == Some(namespace);
         }
         !matches!(places.tenant(address, time_ns), Tenant::One(_))
+    }
+
+    /// Those of the namespaces that the packet passes by that have the address themselves: it is one of
+    /// theirs then.
+    fn near(&self) -> [Option<NamespaceId>; 2] {
+        if self.translated.is_some() {
+            return [None; 2];
+        }
+        let here = self.places.namespace(self.recordings, &self.seen);
+        let beyond = self.places.beyond(self.recordings, &self.seen);
+        let has = |&near: &NamespaceId| {
+            self.recordings.places.has(near, self.address, self.seen.time_ns)
+        };
+        [here, beyond].map(|near| near.filter(has))
+    }
+
+    /// Whether several namespaces have the address, and nothing tells in which of them the end is.
+    pub(super) fn may_be_anothers(&self) -> bool {
+        let tenant = self.recordings.places.tenant(self.address, self.seen.time_ns);
+        !self.address.is_loopback()
+            && tenant == Tenant::Several
+            && self.near().iter().all(Option::is_none)
     }
 
     /// The one of `found`, at most one per lane, that the end is.

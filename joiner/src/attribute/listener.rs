@@ -104,8 +104,10 @@ impl Listeners {
             if !is_open || !is_known || !chooser.is_possible(lane, is_wildcard) {
                 continue;
             }
+            // Its close may be among what was lost.
+            let is_sure = time_ns <= life.sure_ns || life.sure_ns == life.end_ns;
             let this = Found {
-                holder: Some(Holder::Listener(id)),
+                holder: is_sure.then_some(Holder::Listener(id)),
                 owner: owner_of(listener),
                 rule: Rule::Listener,
                 lane,
@@ -113,8 +115,10 @@ impl Listeners {
             match found.iter_mut().find(|(known, _)| known.lane == lane) {
                 Some((_, known)) if *known < closeness => {}
                 Some((known, also)) if *also == closeness => {
-                    if known.owner != this.owner {
-                        known.holder = None;
+                    if known.owner == this.owner {
+                        known.holder = known.holder.or(this.holder);
+                    } else {
+                        (known.holder, known.owner) = (None, None);
                     }
                 }
                 Some(known) => *known = (this, closeness),

@@ -1,7 +1,7 @@
 //! The first three rules, in every namespace and on every host that has the tuple.
 
 use schema::annotation::Rule;
-use schema::{FiveTuple, Proto};
+use schema::{FiveTuple, Kind, Proto};
 
 use super::Matcher;
 use super::lanes::{Chooser, Fit, Found};
@@ -34,23 +34,80 @@ impl Matcher {
     /// bound to its port on every address.
     pub(super) fn lives(&self, entries: &[Entry], role: Role<'_>, trace: &mut impl Trace) -> Fit {
         let fit = self.lives_in(entries, role, false, trace);
-        let is_open = matches!(fit, Fit::Several | Fit::One(Found { rule: Rule::Exact, .. }));
-        if is_open || role.packet.tuple.proto != Proto::UDP {
+        if role.packet.tuple.proto != Proto::UDP || fit == Fit::Several {
             return fit;
+        }
+        let (local, remote) = role.ends();
+        let bound = self.index.wildcard(Proto::UDP, local.port(), remote);
+        if let Fit::One(own @ Found { rule: Rule::Exact, .. }) = fit {
+            return self.unless_anothers(own, [entries, bound], role, trace);
         }
         // Ports are another socket's within a millisecond: one that is open goes before those that
         // are not yet, or no more.
-        let (local, remote) = role.ends();
-        let bound = self.index.wildcard(Proto::UDP, local.port(), remote);
         let wild = self.lives_in(bound, role, true, trace);
         let fit = match (fit, wild) {
+            (_, Fit::One(wild @ Found { rule: Rule::Exact, .. })) => {
+                return self.unless_anothers(wild, [entries, bound], role, trace);
+            }
             (Fit::Nobody, wild) => wild,
             (fit, Fit::Nobody) => fit,
-            (_, wild @ Fit::One(Found { rule: Rule::Exact, .. })) => wild,
             (Fit::One(own), Fit::One(wild)) if own.owner == wild.owner => Fit::One(own),
-            _ => Fit::Several,
+            // One that is bound now goes before what was, or will be.
+            _ => match self.listening(Proto::UDP, role, trace) {
+                Fit::One(bound) => Fit::One(bound),
+                Fit::Nobody | Fit::Several => Fit::Several,
+            },
         };
         self.unless_bound(fit, role, trace)
+    }
+
+    /// The open UDP socket `own`, unless the packet may as well be of another namespace that has the
+    /// address: of a socket there, or for one that is closed by now. No handshake tells them apart.
+    fn unless_anothers(
+        &self,
+        own: Found,
+        lives: [&[Entry]; 2],
+        role: Role<'_>,
+        trace: &mut impl Trace,
+    ) -> Fit {
+        let chooser = self.chooser(role);
+        if let Some(Holder::Conversation(id)) = own.holder
+            && role.seen.time_ns < self.sure_from(id)
+        {
+            // Before it is known to talk to this peer, another socket of the port may have.
+            match self.listening(Proto::UDP, role, trace) {
+                Fit::Several => return Fit::Several,
+                Fit::One(bound) if bound.owner != own.owner => return Fit::Several,
+                Fit::One(_) | Fit::Nobody => {}
+            }
+        }
+        if !chooser.may_be_anothers() {
+            return Fit::One(own);
+        }
+        let time_ns = role.seen.time_ns;
+        let mut found = vec![own];
+        for (entries, is_wildcard) in lives.into_iter().zip([false, true]) {
+            for lane in lanes(entries) {
+                let there = self.index.lane(lane[0].lane());
+                if there == own.lane || !chooser.is_possible(there, is_wildcard) {
+                    continue;
+                }
+                let is_awaited = |entry: &Entry| {
+                    (entry.end_ns..=entry.end_ns.saturating_add(self.windows.after_ns))
+                        .contains(&time_ns)
+                };
+                if !role.sent && lane.iter().any(is_awaited) {
+                    return Fit::Several;
+                }
+                found.extend(self.lane(lane, role, trace));
+            }
+        }
+        match self.listening(Proto::UDP, role, trace) {
+            Fit::One(bound) if bound.lane != own.lane => found.push(bound),
+            Fit::One(_) | Fit::Nobody => {}
+            Fit::Several => return Fit::Several,
+        }
+        chooser.choose(found)
     }
 
     #[inline]
@@ -85,7 +142,36 @@ impl Matcher {
             let place = || self.places.namespace(&self.recordings, &role.seen);
             trace.step(|| Step::Place(place()));
         }
-        chooser.choose(found)
+        match chooser.choose(found) {
+            // What was lost may be the other's.
+            Fit::One(found) if chooser.may_be_anothers() && self.was_lost(found, role) => {
+                Fit::Several
+            }
+            fit => fit,
+        }
+    }
+
+    /// From when on it is known that the socket talks to its peer.
+    pub(super) fn sure_from(&self, id: ConversationId) -> i64 {
+        let conversation = self.recordings.conversation(id);
+        match conversation.opened {
+            Kind::UdpSend | Kind::UdpRecv => conversation.opened_ns,
+            _ => i64::MIN,
+        }
+    }
+
+    /// Whether rows were lost while the socket that was found was there.
+    pub(super) fn was_lost_within(&self, found: Found) -> bool {
+        let Some(Holder::Conversation(id)) = found.holder else { return false };
+        let life = self.recordings.life(self.recordings.conversation(id).life);
+        let host = &self.recordings.hosts[usize::from(life.host.0)];
+        host.lost_between(life.start_ns, life.end_ns)
+    }
+
+    /// Whether rows were lost up to the packet.
+    fn was_lost(&self, found: Found, role: Role<'_>) -> bool {
+        let host = &self.recordings.hosts[usize::from(found.lane.host.0)];
+        host.lost_between(i64::MIN, role.seen.time_ns)
     }
 
     /// What fits in one lane.

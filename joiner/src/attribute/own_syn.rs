@@ -75,7 +75,11 @@ impl OwnSyns {
             let [entries, _] = index.both_ends(&key, way);
             // Once per end: by its first conversation.
             if entries.first().is_some_and(|first| first.conversation == id) {
-                let is_alone = lanes(entries).count() == 1;
+                // Other namespaces with the address may have had connections that no row tells of.
+                let namespace = recordings.life(conversation.life).namespace;
+                let is_shared = !tuple.src.is_loopback()
+                    && recordings.places.is_shared(namespace, tuple.src);
+                let is_alone = lanes(entries).count() == 1 && !is_shared;
                 for lane in lanes(entries) {
                     own.assign_lane(recordings, lane, attempts, (way, is_alone), before_ns);
                 }
@@ -102,7 +106,7 @@ impl OwnSyns {
         // that overlaps is of a namespace that is not known, and may share its attempt.
         let mut begun: BinaryHeap<Reverse<(i64, Option<usize>)>> = BinaryHeap::new();
         let mut used = None;
-        for entry in entries {
+        for (n, entry) in entries.iter().enumerate() {
             while let Some(&Reverse((end_ns, own))) = begun.peek() {
                 if end_ns >= entry.start_ns {
                     break;
@@ -113,31 +117,41 @@ impl OwnSyns {
             let life = recordings.life(recordings.conversation(entry.conversation).life);
             let free = used.map_or(0, |used| used + 1);
             let host = &recordings.hosts[usize::from(life.host.0)];
+            // Its entry ends where rows were lost; its SYN may still follow, at once.
+            let next_ns = entries.get(n + 1).map_or(i64::MAX, |next| next.start_ns - 1);
+            let open_ns = life.latency_us.map_or(before_ns, |micros| i64::from(micros) * 1000);
+            let end_ns = match life.closed {
+                Some(_) => entry.end_ns,
+                None => {
+                    let sure_ns = life.sure_ns.max(entry.start_ns.saturating_add(SLACK_NS));
+                    life.end_ns.min(next_ns).min(sure_ns)
+                }
+            };
+            let end_ns = end_ns.min(entry.start_ns.saturating_add(open_ns.max(SLACK_NS)));
+            let is_way = |position: &usize| match life.direction {
+                Some(EventDirection::Out) => attempts[*position].opener == way,
+                Some(EventDirection::In) => attempts[*position].opener != way,
+                None => true,
+            };
             let fits = |position: &usize| {
                 let attempt = &attempts[*position];
-                let is_way = match life.direction {
-                    Some(EventDirection::Out) => attempt.opener == way,
-                    Some(EventDirection::In) => attempt.opener != way,
-                    None => true,
-                };
                 // A connection that was over by then, or never came to be, is another one.
                 let became = |attempt: &Attempt| {
                     attempt.over_ns.is_none_or(|over_ns| entry.start_ns < over_ns)
                 };
-                is_way
-                    && match life.opened {
-                        // It may have been there for long; which of several namespaces' the SYN of so
-                        // long ago was nobody knows.
-                        Kind::Socket => became(attempt) && is_alone,
-                        // Or the row took long; but without an answer the SYN comes again.
-                        Kind::TcpAccept => {
-                            became(attempt) && attempt.last_ns >= entry.start_ns - before_ns
-                        }
-                        // What was opened before the recording would have been told of at its start.
-                        _ => host
-                            .recorded_from(entry.start_ns)
-                            .is_none_or(|from| from <= attempt.last_ns.saturating_add(SLACK_NS)),
+                match life.opened {
+                    // It may have been there for long; which of several namespaces' the SYN of so
+                    // long ago was nobody knows.
+                    Kind::Socket => became(attempt) && is_alone,
+                    // Or the row took long; but without an answer the SYN comes again.
+                    Kind::TcpAccept => {
+                        became(attempt) && attempt.last_ns >= entry.start_ns - before_ns
                     }
+                    // What was opened before the recording would have been told of at its start.
+                    _ => host
+                        .recorded_from(entry.start_ns)
+                        .is_none_or(|from| from <= attempt.last_ns.saturating_add(SLACK_NS)),
+                }
             };
             // Attempts up to a time, less those that are used up.
             let until = |time_ns: i64| {
@@ -145,19 +159,22 @@ impl OwnSyns {
             };
             let own = if life.opened == Kind::TcpConnect {
                 // The row precedes the SYN; the other order is clock slack. At once, that is: one
-                // further away is another connection's.
-                let earliest = until(entry.start_ns.saturating_sub(SLACK_NS).saturating_sub(1));
+                // further away is another connection's, unless the first were not captured.
+                let slack_ns = if is_alone { SLACK_NS } else { 0 };
+                let earliest = until(entry.start_ns.saturating_sub(slack_ns).saturating_sub(1));
                 let start = until(entry.start_ns.saturating_sub(1));
-                let candidates =
-                    [(start..until(entry.end_ns)).find(fits), (earliest..start).rev().find(fits)];
+                let after = (start..until(end_ns)).filter(is_way).find(fits);
+                let candidates = [after, (earliest..start).rev().filter(is_way).find(fits)];
                 let distance = |own: &usize| attempts[*own].first_ns.abs_diff(entry.start_ns);
                 candidates.into_iter().flatten().min_by_key(distance)
             } else {
                 // The row follows the handshake, or the whole of it (a socket that was there
                 // already); the other order is clock slack.
-                let latest = entry.start_ns.saturating_add(SLACK_NS).min(entry.end_ns);
+                let latest = entry.start_ns.saturating_add(SLACK_NS).min(end_ns);
                 let start = until(entry.start_ns);
-                (free..start).rev().find(fits).or_else(|| (start..until(latest)).find(fits))
+                // A newer one took the tuple from all before it.
+                let before = (free..start).rev().find(is_way).filter(fits);
+                before.or_else(|| (start..until(latest)).filter(is_way).find(fits))
             };
             begun.push(Reverse((entry.end_ns, own)));
             if let Some(slot) = self.slot(entry.conversation) {

@@ -87,7 +87,13 @@ impl<'a> End<'a> {
         };
         let open = self.reaching(time_ns, 0).filter(|entry| time_ns <= entry.end_ns);
         for entry in open.filter(|entry| !is_over(entry)) {
-            choice.add(entry, Rule::Exact);
+            let syn = packet.tcp.as_ref().filter(|tcp| tcp.is_syn());
+            if !syn.is_some_and(|syn| self.began_otherwise(entry, syn)) {
+                choice.add(entry, Rule::Exact);
+            } else if entry.is_contested() {
+                // Which of the SYNs was its own is not known for sure.
+                choice.fit = LaneFit::Several(Rule::Exact);
+            }
         }
         if choice.fit != LaneFit::Nobody {
             return choice.fit;
@@ -119,7 +125,26 @@ impl<'a> End<'a> {
             }
             None => {}
         }
+        let opens = attempt.is_some() || packet.tcp.as_ref().is_some_and(Tcp::is_syn);
+        if choice.fit == LaneFit::Nobody && !opens && self.may_go_on(&is_over, time_ns) {
+            choice.fit = LaneFit::Several(Rule::Late);
+        }
         choice.fit
+    }
+
+    /// Whether the last life that began may still be open, its close having been lost.
+    fn may_go_on(&self, is_over: impl Fn(&Entry) -> bool, time_ns: i64) -> bool {
+        let last = self.begun(time_ns).last().filter(|entry| !is_over(entry));
+        last.is_some_and(|entry| {
+            let life = self.life(entry);
+            life.sure_ns < time_ns && time_ns <= life.end_ns
+        })
+    }
+
+    /// Whether `entry` began with another SYN than this one that goes the same way.
+    fn began_otherwise(&self, entry: &Entry, syn: &Tcp) -> bool {
+        let own = self.own_syns.of(entry.conversation).map(|own| &self.attempts()[own]);
+        own.is_some_and(|own| own.opener == self.way && own.seq != syn.seq)
     }
 
     /// Entries that began by `time_ns`.
@@ -164,9 +189,13 @@ impl<'a> End<'a> {
             if self.own_syns.of(entry.conversation) != Some(attempt) {
                 continue;
             }
+            // Its close may have been lost, but this is its handshake.
+            let life = self.life(entry);
+            let is_open = time_ns <= entry.end_ns
+                || (entry.end_ns == life.sure_ns && life.closed.is_none() && time_ns <= life.end_ns);
             if time_ns < entry.start_ns {
                 choice.add(entry, Rule::Early);
-            } else if time_ns <= entry.end_ns {
+            } else if is_open {
                 choice.add(entry, Rule::Exact);
             } else if time_ns - entry.end_ns <= self.windows.after_ns {
                 choice.add(entry, Rule::Late);
@@ -182,7 +211,13 @@ impl<'a> End<'a> {
         let fits = |entry: &Entry| {
             match self.own_syns.of(entry.conversation).map(|own| &self.attempts()[own]) {
                 Some(own) if own.first_ns > time_ns => false,
-                Some(own) if own.opener == self.way => true,
+                // Before it is answered, a bare reset is the answer to what the old socket said of it.
+                Some(own) if own.opener == self.way => {
+                    let is_answered = own.answered_ns.is_some_and(|answered| answered <= time_ns);
+                    self.sent || is_answered || tcp.flags & (Tcp::RST | Tcp::ACK) != Tcp::RST
+                }
+                // Its opener has no other socket any more.
+                Some(_) if !self.sent => true,
                 // The other way, everything before the SYN-ACK is the old socket's.
                 Some(own) => match own.answered_ns {
                     Some(answered) => answered <= time_ns,
@@ -243,10 +278,9 @@ impl<'a> End<'a> {
             return true;
         }
         let host = &self.recordings.hosts[usize::from(life.host.0)];
-        if entry.start_ns - time_ns <= self.windows.after_udp_ns && !host.lost_at(time_ns) {
-            return true;
-        }
-        host.recorded_until(time_ns).is_some_and(|until| entry.start_ns <= until)
+        let is_recorded =
+            || host.recorded_until(time_ns).is_some_and(|until| entry.start_ns <= until);
+        (entry.start_ns - time_ns <= self.windows.after_udp_ns || is_recorded())
             && !host.lost_between(i64::MIN, entry.start_ns)
     }
 
@@ -287,14 +321,19 @@ impl<'a> End<'a> {
             let newer = newer.take_while(|&(position, attempt)| since(position, attempt));
             // Those of the same tuple elsewhere say nothing of this one.
             let whose = |position| self.own_syns.whose(self.key, position, entry.lane());
-            let Some((_, latest)) = newer.clone().find(|&(at, _)| whose(at) == Whose::Ours) else {
+            let mut ours = newer.clone().filter(|&(at, _)| whose(at) == Whose::Ours).peekable();
+            if ours.peek().is_none() {
                 let mut unknown = newer.filter(|&(at, _)| whose(at) == Whose::Unknown);
                 return if unknown.next().is_some() { Speaks::Perhaps } else { Speaks::Yes };
+            }
+            // The other way, the old socket speaks until the new one answers. The end that sent the
+            // SYN has none any more.
+            let is_unanswered = |attempt: &Attempt| {
+                attempt.opener != self.way
+                    && attempt.answered_ns.is_none_or(|answered| time_ns < answered)
+                    && !acks(tcp, attempt)
             };
-            // The other way, the old socket speaks until the new one answers.
-            let speaks = latest.opener != self.way
-                && latest.answered_ns.is_none_or(|answered| time_ns < answered)
-                && !acks(tcp, latest);
+            let speaks = self.sent && ours.all(|(_, attempt)| is_unanswered(attempt));
             if speaks { Speaks::Yes } else { Speaks::No }
         };
         self.late(time_ns, self.windows.after_ns, not_superseded, choice);

@@ -60,7 +60,8 @@ impl Matcher {
                     && self.proxies.behind(&self.recordings, life, opener).is_some();
                 let process = self.recordings.identity(owner).proc;
                 let same = self.recordings.programs.same(process, time_ns);
-                let (from, to) = (*open.start().max(same.start()), *open.end().min(same.end()));
+                let from = *open.start().max(same.start()).max(&self.sure_from(id));
+                let to = *open.end().min(same.end());
                 (is_kept && !forwards).then_some(from..=to)
             }
             SideVerdict::Unnamed(Reason::Remote | Reason::NoSocket)

@@ -38,12 +38,17 @@ pub(super) struct View {
     pub(super) hops: u32,
     /// In which namespace the last of them was.
     pub(super) namespace: Option<NamespaceId>,
+    /// Whether no other translation may hold instead of it.
+    pub(super) is_sure: bool,
 }
 
 /// A translation and from when to when it holds.
 #[derive(Clone, Copy, Debug)]
 struct Held {
+    /// Since when at the earliest.
     from_ns: i64,
+    /// Since when for sure: between the two a former one may hold.
+    sure_ns: i64,
     to_ns: i64,
     /// In which namespace, and as which of its views: within one, one connection at a time has it.
     lane: (HostId, Option<NamespaceId>, usize),
@@ -79,12 +84,12 @@ impl Translations {
         let mut held: Vec<Held> = Vec::with_capacity(all.len());
         for (id, translation) in (0..).zip(&all) {
             let Translation { host, namespace, original, start_ns, end_ns, .. } = *translation;
-            let syn_ns = syn_of(translation, syns);
-            let from_ns = syn_ns.unwrap_or(start_ns.saturating_sub(LATE_NS));
+            let (from_ns, sure_ns) = syns_of(translation, syns)
+                .unwrap_or((start_ns.saturating_sub(LATE_NS), start_ns));
             let key = (host, namespace, original);
             if let Some(former) = latest.insert(key, held.len()) {
                 let former: &mut Held = &mut held[former];
-                former.to_ns = former.to_ns.min(from_ns - 1).max(former.from_ns);
+                former.to_ns = former.to_ns.min(sure_ns - 1).max(former.from_ns);
             }
             let mut to_ns = end_ns.saturating_add(windows.after_ns);
             // No SYN tells of the next one that had the tuple, whose row may be lost.
@@ -93,7 +98,8 @@ impl Translations {
                 let lost_ns = host.and_then(|host| host.first_lost_translation(start_ns));
                 to_ns = to_ns.min(lost_ns.unwrap_or(i64::MAX));
             }
-            held.push(Held { from_ns, to_ns, lane: (host, namespace, 0), translation: id });
+            let lane = (host, namespace, 0);
+            held.push(Held { from_ns, sure_ns, to_ns, lane, translation: id });
         }
         for held in held {
             let keys =
@@ -108,7 +114,10 @@ impl Translations {
                 // The first of a flow may be as old as the recording allows.
                 let is_first = !flow.iter().any(|former| former.lane == held.lane);
                 let start_ns = all[super::position(held.translation)].start_ns;
-                let earliest = start_ns.saturating_sub(windows.before_ns).min(held.from_ns);
+                let earliest = start_ns.saturating_sub(windows.before_ns);
+                let since = hosts.get(usize::from(host.0)).and_then(|h| h.recorded_from(start_ns));
+                let is_first = is_first && since.is_none_or(|since| earliest <= since);
+                let earliest = earliest.min(held.from_ns);
                 let from_ns = if is_first { earliest } else { held.from_ns };
                 flow.push(Held { from_ns, ..held });
             }
@@ -131,7 +140,7 @@ impl Translations {
 
     /// The other tuples of the packet with this one, nearest first. `None` of them is `tuple`.
     pub(super) fn views(&self, tuple: FiveTuple, time_ns: i64) -> Vec<View> {
-        let mut found = vec![View { tuple, hops: 0, namespace: None }];
+        let mut found = vec![View { tuple, hops: 0, namespace: None, is_sure: true }];
         let mut at = 0;
         while let Some(&View { tuple, hops, .. }) = found.get(at) {
             at += 1;
@@ -139,11 +148,13 @@ impl Translations {
                 break;
             }
             let Some(flow) = self.flows.get(&tuple.canonical().0) else { continue };
-            for translation in self.holding(flow, time_ns) {
+            for (held, translation) in self.holding(flow, time_ns) {
+                let rivals = self.holding(flow, time_ns).filter(|(rival, _)| rival.lane == held.lane);
+                let is_sure = rivals.count() == 1;
                 for other in equivalents(translation, tuple) {
                     if found.iter().all(|known| known.tuple != other) {
                         let namespace = translation.namespace;
-                        found.push(View { tuple: other, hops: hops + 1, namespace });
+                        found.push(View { tuple: other, hops: hops + 1, namespace, is_sure });
                     }
                 }
             }
@@ -156,7 +167,7 @@ impl Translations {
     /// stands for another one, which the packet has elsewhere.
     pub(super) fn stands_in(&self, tuple: FiveTuple, is_source: bool, time_ns: i64) -> bool {
         let Some(flow) = self.flows.get(&tuple.canonical().0) else { return false };
-        self.holding(flow, time_ns).any(|translation| {
+        self.holding(flow, time_ns).any(|(_, translation)| {
             let Translation { original, onward, .. } = translation;
             let is_forward = views(translation).contains(&tuple);
             let end = if is_source { tuple.src } else { tuple.dst };
@@ -165,20 +176,22 @@ impl Translations {
         })
     }
 
-    /// The latest of each namespace that holds.
+    /// The latest of each namespace that holds, and what may still hold before it.
     fn holding<'a>(
         &'a self,
         flow: &'a [Held],
         time_ns: i64,
-    ) -> impl Iterator<Item = &'a Translation> {
+    ) -> impl Iterator<Item = (&'a Held, &'a Translation)> {
         let begun = flow.partition_point(|held| held.from_ns <= time_ns);
         let mut lanes = vec![];
         let latest = flow[..begun].iter().rev().take(LOOK_AROUND).filter(move |held| {
-            let is_latest = !lanes.contains(&held.lane);
-            lanes.push(held.lane);
-            is_latest && time_ns <= held.to_ns
+            let may_hold = !lanes.contains(&held.lane);
+            if held.sure_ns <= time_ns {
+                lanes.push(held.lane);
+            }
+            may_hold && time_ns <= held.to_ns
         });
-        latest.map(|held| &self.all[super::position(held.translation)])
+        latest.map(|held| (held, &self.all[super::position(held.translation)]))
     }
 
     /// `syns` under every tuple of their connections: a number is not translated. Of those after
@@ -196,18 +209,19 @@ impl Translations {
     }
 }
 
-/// When the connection's SYN was seen, under whichever of its tuples.
-fn syn_of(translation: &Translation, syns: &SynTable) -> Option<i64> {
+/// When the connection's SYN was seen, under whichever of its tuples: at the earliest and at the
+/// latest, where the row may be late for one of several.
+fn syns_of(translation: &Translation, syns: &SynTable) -> Option<(i64, i64)> {
     let start_ns = translation.start_ns;
     let seen = views(translation).into_iter().filter_map(|view| {
         let (key, way) = view.canonical();
         let before = syns.attempts(&key).iter().rev().filter(|attempt| attempt.opener == way);
-        let mut close = before
-            .map(|attempt| attempt.first_ns)
-            .filter(|&first_ns| first_ns <= start_ns && start_ns - first_ns <= SYN_BEFORE_NS);
-        close.next()
+        let mut before = before.map(|attempt| attempt.first_ns).filter(|&syn| syn <= start_ns);
+        let latest = before.next().filter(|&syn| start_ns - syn <= SYN_BEFORE_NS)?;
+        let late = before.take_while(|&syn| start_ns - syn <= LATE_NS);
+        Some((late.last().unwrap_or(latest), latest))
     });
-    seen.min()
+    seen.reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)))
 }
 
 /// The other tuples of a connection that is known by `tuple`, the same way.
@@ -306,7 +320,8 @@ mod tests {
         let table = table(all, vec![]);
         let at = |time_ns| tuples(&table.views(original, time_ns));
         assert_eq!(at(199_979_000_000), [first]);
-        assert_eq!(at(199_981_000_000), [second]);
+        assert_eq!(at(199_981_000_000), [second, first], "nobody knows");
+        assert_eq!(at(200_000_000_000), [second]);
     }
 
     #[test]

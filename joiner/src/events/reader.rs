@@ -236,8 +236,7 @@ impl Builder {
             info.missing_parts = numbers.missing_parts;
             info.missing_rows = numbers.missing_rows.saturating_sub(told_rows(&info.lost));
         }
-        let datagrams = lives_of_datagrams(&out);
-        for (id, is_udp) in out.lives.ids().zip(datagrams) {
+        for id in out.lives.ids() {
             let mut life = out.lives.get(id);
             if life.closed.is_some() {
                 let host = &out.hosts[usize::from(life.host.0)];
@@ -254,8 +253,7 @@ impl Builder {
             // again afterwards what is still open.
             let loss = host.first_loss(last_ns).filter(|&loss| loss < until);
             life.sure_ns = loss.unwrap_or(until);
-            // Of TCP the next SYN tells.
-            life.end_ns = if is_udp { life.sure_ns } else { until };
+            life.end_ns = until;
             // And so may the row that names the process that took it over, which comes soon.
             let is_cut = loss.is_some() || until.saturating_sub(last_ns) < TAKEN_OVER_NS;
             if is_cut && life.accepted() && !self.refined[position(id.0)] {
@@ -273,18 +271,6 @@ impl Builder {
         out.conversations.shrink();
         out
     }
-}
-
-/// For each life, whether it is a UDP socket's.
-fn lives_of_datagrams(recordings: &Recordings) -> Vec<bool> {
-    let of_listeners = recordings.listeners.iter().map(|listener| (listener.life, listener.proto));
-    let conversations = recordings.conversations.iter();
-    let all = conversations.map(|of| (of.life, of.tuple.proto)).chain(of_listeners);
-    let mut found = vec![false; recordings.lives.len()];
-    for (life, _) in all.filter(|&(_, proto)| proto == Proto::UDP) {
-        found[position(life.0)] = true;
-    }
-    found
 }
 
 /// What is collected of one file.

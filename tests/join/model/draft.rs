@@ -174,7 +174,14 @@ impl Draft {
             self.lose(&mut rows);
         }
         for sock in self.socks.iter().filter(|sock| sock.opened < from && sock.is_open(listed)) {
-            rows.push(snapshot(sock, listed));
+            let mut row = snapshot(sock, listed);
+            // It is listed by the name that the process has by then.
+            let of = format!("of={}", row.who);
+            let renames = |other: &Row| other.kind == "exec" && other.more == of && other.at < listed;
+            if let Some(at) = rows.iter().position(renames) {
+                row.who = rows.remove(at).who;
+            }
+            rows.push(row);
         }
         rows.extend(place::rows(&self.interfaces, from, self.style.twins));
         rows.sort_by_key(|row| row.at);

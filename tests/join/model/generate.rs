@@ -104,8 +104,9 @@ fn sequence(draft: &mut Draft, is_udp: bool, paths: &[Path], rest: Us) {
             40 * SECOND,
             65 * SECOND,
         ]);
-        // A translation's port is another's only when conntrack has forgotten the first.
-        let forgotten = if is_udp { 4 * rest } else { rest };
+        // A translation's port is another's only when conntrack has forgotten the first: datagrams
+        // for half a minute at least.
+        let forgotten = if is_udp && path.nat.is_some() { 44 * SECOND } else { rest };
         at = free + (wait - wait / 3 + draft.rng.within(0, wait / 3 + 1)).max(forgotten);
     }
 }

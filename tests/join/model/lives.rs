@@ -31,7 +31,7 @@ impl Life {
             return vec![&row.who];
         }
         // One that is handed over is the new process's from the row on, and no earlier.
-        let first = named().find(|row| row.kind != "owner");
+        let first = named().next().filter(|row| row.kind != "owner");
         let until_then = named().rfind(|row| row.at <= at);
         let mut holders: Vec<_> = until_then.or(first).map(|row| &*row.who).into_iter().collect();
         if self.first_kind == "tcp_accept" {

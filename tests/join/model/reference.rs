@@ -10,7 +10,7 @@ use super::lives::{Life, Told};
 use super::place::Ends;
 use super::settle::{self, BEFORE, Fit, Lane};
 use super::syns::{can_be_of, syns};
-use super::world::{MS, Packet, SECOND};
+use super::world::{MS, Packet, SECOND, Us};
 
 /// What may be said of one end: `NAME MATCH`, or a reason.
 pub(super) type Allowed = BTreeSet<String>;
@@ -44,8 +44,25 @@ impl Asked<'_> {
         if names.is_empty() {
             // Its rows tell of no process.
             self.allowed.extend(["no-socket", "in-loss"].map(str::to_owned));
+            self.is_outside();
+        }
+        if fit.life.is_inherited() && self.told.lost_within(fit.life.first, Us::MAX) {
+            // Or the row that tells which is among what was lost.
+            self.allowed.insert("in-loss".into());
         }
         self.allowed.extend(names.iter().map(|name| format!("{name} {nat}{}", fit.label)));
+    }
+
+    /// What may be said of a time that was not recorded.
+    fn is_outside(&mut self) {
+        let (start, end) = self.told.world.recorded;
+        // Open point: for how long after the beginning a connection may be one of before.
+        if self.packet.at < start + settle::AFTER {
+            self.allowed.insert("before-recording".into());
+        }
+        if self.packet.at > end {
+            self.allowed.insert("after-recording".into());
+        }
     }
 
     fn is_ambiguous(&mut self) {
@@ -258,20 +275,14 @@ impl Asked<'_> {
 
     fn reasons(&mut self, local: SocketAddrV4) {
         let at = self.packet.at;
-        let (start, end) = self.told.world.recorded;
+        let (start, _) = self.told.world.recorded;
         let is_ours = !self.told.owners_of(local).is_empty();
         let mut reasons = vec![];
         if !is_ours {
             reasons.push("remote");
         }
-        // Open point: which reason comes first where several are true; and for how long after the
-        // beginning a connection may be one of before.
-        if at < start + settle::AFTER {
-            reasons.push("before-recording");
-        }
-        if at > end {
-            reasons.push("after-recording");
-        }
+        // Open point: which reason comes first where several are true.
+        self.is_outside();
         if is_ours && start <= at {
             reasons.push("no-socket");
         }

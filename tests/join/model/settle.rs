@@ -116,7 +116,8 @@ pub(super) fn tcp<'a>(
             // One with the number 0 answers a SYN, whether that was captured or not.
             || (packet.flags == "R." && packet.seq == 0)
             || (packet.flags.contains('R') && syns.iter().any(|syn| syn.is_out != is_out));
-        if is_past {
+        // One whose close is told later is there, whatever its own SYN was.
+        if is_past && life.close.is_none_or(|close| close < at) {
             continue;
         }
         if has_begun && !is_over && !is_replaced {
@@ -127,8 +128,10 @@ pub(super) fn tcp<'a>(
                 found.add(life, "late");
                 found.also_exact = true;
             }
-            // Of twins nobody knows whose connection one of after the recording is.
-            let is_after = at > end && told.owners_of(life.local).len() > 1;
+            // Of twins nobody knows whose connection one of after the recording is; nor what a SYN since
+            // then became.
+            let is_after =
+                at > end && (told.owners_of(life.local).len() > 1 || !newer.is_empty());
             let is_lost =
                 is_after || !life.seen_from(at) && told.lost_within(life.last_row(at), at);
             found.is_open |= is_doubtful || is_lost;
@@ -155,7 +158,8 @@ pub(super) fn tcp<'a>(
                 own.is_out != is_out && own.answered.is_none_or(|answered| at < answered)
             });
             let lacks_former = at < start + SECOND && life.first_kind != "socket";
-            found.is_open |= (previous.is_some() && (own.is_none() || unanswered))
+            found.is_open |= (previous.is_some() && own.is_none())
+                || unanswered
                 || (own.is_none() && lacks_former)
                 || is_doubtful
                 // Open point: which of twins' the SYN of before the recording is.

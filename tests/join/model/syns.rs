@@ -89,6 +89,8 @@ pub(super) fn own_syns(lane: &[&Life], syns: &[Syn]) -> Vec<Option<Syn>> {
                 let mut own = syns.iter().filter(|syn| syn.is_out);
                 own.find(|syn| syn.first >= life.first && syn.first <= until)
             }
+            // It may have ended with one that was refused, or any.
+            "tcp_close" | "tcp_connect_fail" => None,
             kind => {
                 // A socket that was there before may have opened or accepted.
                 let mut own = syns.iter().filter(|syn| !syn.is_out || kind != "tcp_accept");
