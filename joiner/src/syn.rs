@@ -184,7 +184,15 @@ fn note(attempts: &mut Vec<Attempt>, first: usize, syn: &Syn) {
         Sign::Syn => (way, seq),
         Sign::Answer(ack) | Sign::Refusal(ack) => (other(way), ack.wrapping_sub(1)),
         Sign::Fin | Sign::Reset => {
-            if let Some(last) = attempts[first..].last_mut() {
+            let last = attempts[first..].last_mut();
+            // Before it is answered, its opener resets what is left of a former one.
+            let is_its = |last: &&mut Attempt| {
+                sign != Sign::Reset
+                    || last.opener != way
+                    || last.answered_ns.is_some()
+                    || last.is_acked_by(seq)
+            };
+            if let Some(last) = last.filter(is_its) {
                 let closed = *last.closed.get_or_insert(way);
                 if sign == Sign::Reset || closed != way {
                     last.over_ns.get_or_insert(time_ns);

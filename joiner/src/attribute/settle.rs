@@ -87,12 +87,12 @@ impl<'a> End<'a> {
         };
         let open = self.reaching(time_ns, 0).filter(|entry| time_ns <= entry.end_ns);
         for entry in open.filter(|entry| !is_over(entry)) {
-            let syn = packet.tcp.as_ref().filter(|tcp| tcp.is_syn());
-            if !syn.is_some_and(|syn| self.began_otherwise(entry, syn)) {
-                choice.add(entry, Rule::Exact);
-            } else if entry.is_contested() {
-                // Which of the SYNs was its own is not known for sure.
+            let syn = packet.tcp.as_ref().filter(|tcp| tcp.is_syn() && entry.is_contested());
+            if syn.is_some_and(|syn| self.began_otherwise(entry, syn)) {
+                // It may be another namespace's; or the one it seemed to begin with was.
                 choice.fit = LaneFit::Several(Rule::Exact);
+            } else {
+                choice.add(entry, Rule::Exact);
             }
         }
         if choice.fit != LaneFit::Nobody {
@@ -106,7 +106,7 @@ impl<'a> End<'a> {
                 // Without its SYN, what precedes a life may as well be the last of the former one.
                 let is_early = choice.fit != LaneFit::Nobody;
                 if !is_early || self.begins_unseen(time_ns) {
-                    self.late_tcp(tcp, time_ns, is_early, &mut choice);
+                    self.late_tcp((tcp, attempt.is_some()), time_ns, is_early, &mut choice);
                 }
             }
             None if self.sent && packet.tuple.proto == Proto::UDP => {
@@ -278,9 +278,7 @@ impl<'a> End<'a> {
             return true;
         }
         let host = &self.recordings.hosts[usize::from(life.host.0)];
-        let is_recorded =
-            || host.recorded_until(time_ns).is_some_and(|until| entry.start_ns <= until);
-        (entry.start_ns - time_ns <= self.windows.after_udp_ns || is_recorded())
+        host.recorded_until(time_ns).is_some_and(|until| entry.start_ns <= until)
             && !host.lost_between(i64::MIN, entry.start_ns)
     }
 
@@ -290,9 +288,14 @@ impl<'a> End<'a> {
     }
 
     /// The last of a former life; if it is only to be doubted whether it is (`may_be`), also where that
-    /// can't be known.
-    fn late_tcp<F>(&self, tcp: &Tcp, time_ns: i64, may_be: bool, choice: &mut Choice<F>)
-    where
+    /// can't be known. A packet that `opens` names an attempt which is none of the lives'.
+    fn late_tcp<F>(
+        &self,
+        (tcp, opens): (&Tcp, bool),
+        time_ns: i64,
+        may_be: bool,
+        choice: &mut Choice<F>,
+    ) where
         F: Fn(ConversationId) -> Option<IdentityId>,
     {
         let not_superseded = |entry: &Entry| {
@@ -301,7 +304,7 @@ impl<'a> End<'a> {
             let host = &self.recordings.hosts[usize::from(life.host.0)];
             // Since rows were lost nobody knows whether it is over at all.
             if life.end_ns >= time_ns {
-                return Speaks::Perhaps;
+                return if opens { Speaks::No } else { Speaks::Perhaps };
             }
             // Of a connection since the recording no row tells.
             if life.closed.is_some()

@@ -46,9 +46,10 @@ impl Asked<'_> {
             self.allowed.extend(["no-socket", "in-loss"].map(str::to_owned));
             self.is_outside();
         }
-        if fit.life.is_inherited() && self.told.lost_within(fit.life.first, Us::MAX) {
-            // Or the row that tells which is among what was lost.
-            self.allowed.insert("in-loss".into());
+        let lost = self.told.lost_within(fit.life.first, Us::MAX);
+        if fit.life.is_inherited() && (lost || fit.life.close.is_none()) {
+            // Or the row that tells which is among what was lost, or of after the recording.
+            self.allowed.extend(["no-socket", "in-loss"].map(str::to_owned));
         }
         self.allowed.extend(names.iter().map(|name| format!("{name} {nat}{}", fit.label)));
     }

@@ -77,6 +77,10 @@ pub(super) fn tcp<'a>(
             if own.is_some_and(|own| (own.seq, own.is_out) == number) {
                 let twins = told.owners_of(life.local).len() > 1;
                 found.is_open |= life.first_kind == "socket" && twins;
+                // Open points: of twins, whose a SYN is that comes long after the row; and whose it is
+                // when rows were lost since.
+                found.is_open |= twins && at > life.first + SECOND / 2;
+                found.is_open |= !life.seen_from(at) && told.lost_within(life.last_row(at), at);
                 let label = if !has_begun {
                     "early"
                 } else if is_over || at > end {
@@ -88,9 +92,15 @@ pub(super) fn tcp<'a>(
                 found.also_exact |= at > end;
             } else if has_begun && !is_over {
                 // Open points: a simultaneous open, where "the next life" is this one; a socket that
-                // was connecting when the recording began, and whose first SYNs were not captured.
+                // was connecting when the recording began, and whose first SYNs were not captured; the
+                // socket that is there still, and will answer; of twins, whose SYN is whose.
                 let simultaneous = life.first_kind == "tcp_connect" && !is_out;
-                if simultaneous || (life.first_kind == "socket" && is_out) {
+                let twins = told.owners_of(life.local).len() > 1;
+                let is_there = life.first_kind == "tcp_accept" && !is_out;
+                if simultaneous
+                    || is_there
+                    || (is_out && (life.first_kind == "socket" || twins))
+                {
                     found.add(life, "exact");
                     found.is_open = true;
                 }
@@ -157,9 +167,14 @@ pub(super) fn tcp<'a>(
             let unanswered = own.is_some_and(|own| {
                 own.is_out != is_out && own.answered.is_none_or(|answered| at < answered)
             });
-            let lacks_former = at < start + SECOND && life.first_kind != "socket";
+            let lacks_former = (at < start + SECOND && life.first_kind != "socket")
+                || told.lost_within(Us::MIN, at);
+            // Before its answer the SYN's sender may be resetting the old life.
+            let resets = packet.flags == "R"
+                && own.is_some_and(|own| own.answered.is_none_or(|answered| at < answered));
             found.is_open |= (previous.is_some() && own.is_none())
                 || unanswered
+                || resets
                 || (own.is_none() && lacks_former)
                 || is_doubtful
                 // Open point: which of twins' the SYN of before the recording is.

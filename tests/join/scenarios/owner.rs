@@ -73,10 +73,19 @@ fn the_listener_speaks_for_a_connection_nobody_recorded() {
         "0.1 interface if=eth0 index=2 10.0.0.1 ns=5
          0.5 tcp_listen nginx#1 0.0.0.0:80 ns=5
          2.0 lost error=ring count=1
+         6.0 socket nginx#1 0.0.0.0:80 ns=5
          5.5 pkt 10.0.0.9:5000 > 10.0.0.1:80 S = remote | nginx listener
          5.6 pkt 10.0.0.1:80 > 10.0.0.9:5000 S. = nginx listener | remote
          5.7 pkt 10.0.0.9:5000 > 10.0.0.1:80 . = remote | no-socket
          5.8 pkt 10.0.0.1:80 > 10.0.0.9:5000 . = no-socket | remote",
+    );
+    // And if nobody says that it was still there afterwards, the port may be another's.
+    check(
+        "0.1 interface if=eth0 index=2 10.0.0.1 ns=5
+         0.5 tcp_listen nginx#1 0.0.0.0:80 ns=5
+         2.0 lost error=ring count=1
+         0.9 pkt 10.0.0.9:5000 > 10.0.0.1:80 S = remote | nginx listener
+         5.5 pkt 10.0.0.9:5000 > 10.0.0.1:80 S = remote | ambiguous",
     );
     // Who binds a port with others may be any of them.
     check(

@@ -119,7 +119,7 @@ fn what_may_be_a_former_sockets_is_not_the_next_ones() {
          5.0 lost error=ring count=1
          7.0 udp_connect dig#1 10.0.0.1:5000 > 10.0.0.9:53 ns=1
          6.0 pkt 10.0.0.1:5000 > 10.0.0.9:53 udp = no-socket | remote
-         6.9 pkt 10.0.0.1:5000 > 10.0.0.9:53 udp = dig early | remote",
+         6.9 pkt 10.0.0.1:5000 > 10.0.0.9:53 udp = no-socket | remote",
     );
     // And another socket that has the port has it.
     check(
@@ -141,7 +141,7 @@ fn after_a_loss_only_what_is_told_again_is_open() {
          5.0 lost error=ring count=1
          6.0 socket there#2 10.0.0.1:6000 ns=1 proto=udp
          2.0 pkt 10.0.0.9:9 > 10.0.0.1:5000 udp = remote | gone listener
-         9.0 pkt 10.0.0.9:9 > 10.0.0.1:5000 udp = remote | no-socket
+         9.0 pkt 10.0.0.9:9 > 10.0.0.1:5000 udp = remote | ambiguous
          9.0 pkt 10.0.0.9:9 > 10.0.0.1:6000 udp = remote | there listener",
     );
 }
