@@ -55,6 +55,7 @@ impl Matcher {
             for view in &views {
                 let fit = self.listening(proto, role.behind(view).with(view.tuple), trace);
                 if !fit.is_nobody() {
+                    let is_sure = is_sure && views.iter().all(|view| view.is_whole);
                     return if is_sure { (fit, true) } else { (Fit::Several, false) };
                 }
             }

@@ -15,6 +15,10 @@ use crate::syn::{Attempt, SynTable};
 /// By how much rows and packets may differ in time, nanoseconds, where clocks are one.
 const SLACK_NS: i64 = 200_000_000;
 
+/// Within what time a SYN, or its answer, is sent three times if nothing answers, and the third is there for
+/// sure, nanoseconds.
+const REPEATED_NS: i64 = 3_500_000_000;
+
 /// For each conversation the position of its attempt among those of its flow.
 #[derive(Debug, Default)]
 pub(super) struct OwnSyns {
@@ -143,14 +147,18 @@ impl OwnSyns {
                     // It may have been there for long; which of several namespaces' the SYN of so
                     // long ago was nobody knows.
                     Kind::Socket => became(attempt) && is_alone,
-                    // Or the row took long; but without an answer the SYN comes again.
+                    // Or the handshake took long; but without an answer either side repeats itself.
                     Kind::TcpAccept => {
-                        became(attempt) && attempt.last_ns >= entry.start_ns - before_ns
+                        became(attempt)
+                            && attempt.last_ns >= entry.start_ns - before_ns.min(REPEATED_NS)
                     }
                     // What was opened before the recording would have been told of at its start.
-                    _ => host
-                        .recorded_from(entry.start_ns)
-                        .is_none_or(|from| from <= attempt.last_ns.saturating_add(SLACK_NS)),
+                    _ => {
+                        let from = host.recorded_from(entry.start_ns);
+                        became(attempt)
+                            && from
+                                .is_none_or(|from| from <= attempt.last_ns.saturating_add(SLACK_NS))
+                    }
                 }
             };
             // Attempts up to a time, less those that are used up.

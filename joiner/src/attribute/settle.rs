@@ -108,6 +108,9 @@ impl<'a> End<'a> {
                 if !is_early || self.begins_unseen(time_ns) {
                     self.late_tcp((tcp, attempt.is_some()), time_ns, is_early, &mut choice);
                 }
+                if !is_early && choice.fit != LaneFit::Nobody && self.is_before_unseen(time_ns) {
+                    choice.fit = LaneFit::Several(Rule::Late);
+                }
             }
             None if self.sent && packet.tuple.proto == Proto::UDP => {
                 self.early(time_ns, |entry| self.is_just_before(entry, time_ns), &mut choice);
@@ -287,6 +290,27 @@ impl<'a> End<'a> {
         self.next_lives(time_ns).any(|entry| self.own_syns.of(entry.conversation).is_none())
     }
 
+    /// Whether one of them begins soon, and the packet may be of it.
+    fn is_before_unseen(&self, time_ns: i64) -> bool {
+        let soon = time_ns.saturating_add(self.windows.before_ns);
+        let mut next = self.next_lives(time_ns).filter(|entry| entry.start_ns <= soon);
+        next.any(|entry| self.own_syns.of(entry.conversation).is_none())
+    }
+
+    /// Whether a packet lies outside of what the opener of the connection of `life` ever sent, by the
+    /// kernel's count: its SYN has one number, its FIN another.
+    fn is_past_end(&self, tcp: &Tcp, life: &Life, own: &Attempt) -> bool {
+        let Some((sent, received)) = life.bytes else { return false };
+        let is_opener = (own.opener == self.way) == self.sent;
+        let Ok(bytes) = u32::try_from(if is_opener { sent } else { received }) else { return false };
+        let number = match own.opener == self.way {
+            true => tcp.seq,
+            false if tcp.flags & Tcp::ACK != 0 => tcp.ack,
+            false => return false,
+        };
+        number.wrapping_sub(own.seq) > bytes.saturating_add(2)
+    }
+
     /// The last of a former life; if it is only to be doubted whether it is (`may_be`), also where that
     /// can't be known. A packet that `opens` names an attempt which is none of the lives'.
     fn late_tcp<F>(
@@ -313,7 +337,12 @@ impl<'a> End<'a> {
                 return Speaks::No;
             }
             // Of one since then neither a row nor a SYN need be there.
-            if !may_be && own.is_none() && host.lost_between(entry.end_ns, time_ns) {
+            if host.lost_between(entry.end_ns, time_ns) {
+                return if may_be { Speaks::Perhaps } else { Speaks::No };
+            }
+            // Of several namespaces' its own is not known so surely.
+            let own_syn = own.filter(|_| !entry.is_contested()).map(|own| &self.attempts()[own]);
+            if own_syn.is_some_and(|own| self.is_past_end(tcp, &life, own)) {
                 return Speaks::No;
             }
             let since = |position: usize, attempt: &Attempt| match own {

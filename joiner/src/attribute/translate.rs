@@ -40,6 +40,8 @@ pub(super) struct View {
     pub(super) namespace: Option<NamespaceId>,
     /// Whether no other translation may hold instead of it.
     pub(super) is_sure: bool,
+    /// Whether it is known of which translation a new connection would be.
+    pub(super) is_whole: bool,
 }
 
 /// A translation and from when to when it holds.
@@ -50,6 +52,8 @@ struct Held {
     /// Since when for sure: between the two a former one may hold.
     sure_ns: i64,
     to_ns: i64,
+    /// Since when rows of other translations may be missing.
+    lost_ns: i64,
     /// In which namespace, and as which of its views: within one, one connection at a time has it.
     lane: (HostId, Option<NamespaceId>, usize),
     translation: u32,
@@ -84,22 +88,29 @@ impl Translations {
         let mut held: Vec<Held> = Vec::with_capacity(all.len());
         for (id, translation) in (0..).zip(&all) {
             let Translation { host, namespace, original, start_ns, end_ns, .. } = *translation;
-            let (from_ns, sure_ns) = syns_of(translation, syns)
+            let (mut from_ns, mut sure_ns) = syns_of(translation, syns)
                 .unwrap_or((start_ns.saturating_sub(LATE_NS), start_ns));
             let key = (host, namespace, original);
             if let Some(former) = latest.insert(key, held.len()) {
                 let former: &mut Held = &mut held[former];
+                // The SYN of one of the two is not in the capture.
+                if sure_ns <= former.sure_ns {
+                    sure_ns = start_ns;
+                }
+                from_ns = from_ns.max(former.from_ns);
                 former.to_ns = former.to_ns.min(sure_ns - 1).max(former.from_ns);
             }
             let mut to_ns = end_ns.saturating_add(windows.after_ns);
+            let lost_ns = hosts
+                .get(usize::from(host.0))
+                .and_then(|host| host.first_lost_translation(start_ns))
+                .unwrap_or(i64::MAX);
             // No SYN tells of the next one that had the tuple, whose row may be lost.
             if original.proto == Proto::UDP {
-                let host = hosts.get(usize::from(host.0));
-                let lost_ns = host.and_then(|host| host.first_lost_translation(start_ns));
-                to_ns = to_ns.min(lost_ns.unwrap_or(i64::MAX));
+                to_ns = to_ns.min(lost_ns);
             }
             let lane = (host, namespace, 0);
-            held.push(Held { from_ns, sure_ns, to_ns, lane, translation: id });
+            held.push(Held { from_ns, sure_ns, to_ns, lost_ns, lane, translation: id });
         }
         for held in held {
             let keys =
@@ -123,7 +134,7 @@ impl Translations {
             }
         }
         for flow in translations.flows.values_mut() {
-            flow.sort_by_key(|held| held.from_ns);
+            flow.sort_by_key(|held| (held.from_ns, held.sure_ns));
         }
         translations.all = all;
         translations
@@ -140,7 +151,7 @@ impl Translations {
 
     /// The other tuples of the packet with this one, nearest first. `None` of them is `tuple`.
     pub(super) fn views(&self, tuple: FiveTuple, time_ns: i64) -> Vec<View> {
-        let mut found = vec![View { tuple, hops: 0, namespace: None, is_sure: true }];
+        let mut found = vec![View { tuple, hops: 0, namespace: None, is_sure: true, is_whole: true }];
         let mut at = 0;
         while let Some(&View { tuple, hops, .. }) = found.get(at) {
             at += 1;
@@ -151,10 +162,12 @@ impl Translations {
             for (held, translation) in self.holding(flow, time_ns) {
                 let rivals = self.holding(flow, time_ns).filter(|(rival, _)| rival.lane == held.lane);
                 let is_sure = rivals.count() == 1;
+                let is_whole = time_ns < held.lost_ns;
                 for other in equivalents(translation, tuple) {
                     if found.iter().all(|known| known.tuple != other) {
                         let namespace = translation.namespace;
-                        found.push(View { tuple: other, hops: hops + 1, namespace, is_sure });
+                        let hops = hops + 1;
+                        found.push(View { tuple: other, hops, namespace, is_sure, is_whole });
                     }
                 }
             }

@@ -96,7 +96,7 @@ pub(super) fn tcp<'a>(
                 // socket that is there still, and will answer; of twins, whose SYN is whose.
                 let simultaneous = life.first_kind == "tcp_connect" && !is_out;
                 let twins = told.owners_of(life.local).len() > 1;
-                let is_there = life.first_kind == "tcp_accept" && !is_out;
+                let is_there = life.first_kind != "tcp_connect" && !is_out;
                 if simultaneous
                     || is_there
                     || (is_out && (life.first_kind == "socket" || twins))
@@ -149,7 +149,9 @@ pub(super) fn tcp<'a>(
             found.add(life, "late");
             // Open point: after the recording nobody knows whether another one has the tuple.
             let lost = told.lost_within(life.close.unwrap_or(at), at);
-            found.is_open |= is_doubtful || lost || at > end;
+            // Open point: of twins, whose the SYNs since then are.
+            let twins = told.owners_of(life.local).len() > 1;
+            found.is_open |= is_doubtful || lost || at > end || twins;
         } else if !has_begun {
             let floor = match own {
                 Some(own) => own.first,

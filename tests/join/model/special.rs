@@ -19,7 +19,8 @@ fn sock(
     let (local, remote) = (Some(local), Some(remote));
     let more = if kind == "tcp_accept" { "direction=in" } else { "" }.to_owned();
     let row = Row { cookie, ns, local, remote, more, ..Row::new(open.0, kind) };
-    draft.row(Row { at: open.1, kind: "tcp_close", more: String::new(), ..row.clone() });
+    let counted = "sent=0 received=0".to_owned();
+    draft.row(Row { at: open.1, kind: "tcp_close", more: counted, ..row.clone() });
     let holder = who.to_owned();
     draft.open(Sock { row, opened: open.0, closed: Some(open.1), holder, handed: None });
 }

@@ -70,7 +70,9 @@ impl<'a> Talk<'a> {
         let end = if of_client { self.path.client } else { self.path.server };
         if let Some((ns, (local, remote))) = end {
             let (local, remote) = (Some(local), Some(remote));
-            self.draft.row(Row { cookie, ns, local, remote, ..Row::new(at, kind) });
+            // The kernel's count of payload: these connections have none.
+            let more = if kind == "tcp_close" { "sent=0 received=0" } else { "" }.to_owned();
+            self.draft.row(Row { cookie, ns, local, remote, more, ..Row::new(at, kind) });
         }
     }
 
