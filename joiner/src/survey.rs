@@ -136,7 +136,11 @@ pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows) -> Survey {
         }
         let Some(tcp) = packet.tcp else { continue };
         if let Some(sign) = Sign::of(&tcp)
-            && (if sign == Sign::Fin { known.ends(packet.tuple) } else { known.contains(packet.tuple) })
+            && (if sign == Sign::Fin {
+                known.ends(packet.tuple)
+            } else {
+                known.contains(packet.tuple)
+            })
         {
             let syn = Syn { tuple: packet.tuple, time_ns, seq: tcp.seq, sign };
             survey.syns.push((syn, position));

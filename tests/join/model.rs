@@ -101,9 +101,11 @@ fn judge_end(
     judged.processes += u64::from(!truth.is_empty());
     judged.named += u64::from(!truth.is_empty() && name.is_some());
     if name.is_some_and(|name| !truth.iter().any(|right| right == name)) {
-        // "A life still open at the end goes on for `--after`": what took its place since then, and
-        // was not seen to begin, no file can tell. The design wants the name all the same.
-        if packet.at > world.recorded.1 && allowed().contains(said) {
+        // "A life still open at the end goes on for `--after`", and one that was there at the start goes
+        // "back to its own SYN": what took its place since then, or had it before, and was not seen to
+        // begin or to end, no file can tell. The design wants the name all the same.
+        let (start, end) = world.recorded;
+        if !(start..=end).contains(&packet.at) && allowed().contains(said) {
             judged.demanded += 1;
         } else {
             judged.wrong.push(format!("WRONG {place}, it was {truth:?}"));

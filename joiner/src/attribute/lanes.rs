@@ -84,9 +84,8 @@ impl Chooser<'_> {
         }
         let here = self.places.namespace(self.recordings, &self.seen);
         let beyond = self.places.beyond(self.recordings, &self.seen);
-        let has = |&near: &NamespaceId| {
-            self.recordings.places.has(near, self.address, self.seen.time_ns)
-        };
+        let has =
+            |&near: &NamespaceId| self.recordings.places.has(near, self.address, self.seen.time_ns);
         [here, beyond].map(|near| near.filter(has))
     }
 

@@ -81,8 +81,8 @@ impl OwnSyns {
             if entries.first().is_some_and(|first| first.conversation == id) {
                 // Other namespaces with the address may have had connections that no row tells of.
                 let namespace = recordings.life(conversation.life).namespace;
-                let is_shared = !tuple.src.is_loopback()
-                    && recordings.places.is_shared(namespace, tuple.src);
+                let is_shared =
+                    !tuple.src.is_loopback() && recordings.places.is_shared(namespace, tuple.src);
                 let is_alone = lanes(entries).count() == 1 && !is_shared;
                 for lane in lanes(entries) {
                     own.assign_lane(recordings, lane, attempts, (way, is_alone), before_ns);
@@ -176,13 +176,18 @@ impl OwnSyns {
                 let distance = |own: &usize| attempts[*own].first_ns.abs_diff(entry.start_ns);
                 candidates.into_iter().flatten().min_by_key(distance)
             } else {
-                // The row follows the handshake, or the whole of it (a socket that was there
-                // already); the other order is clock slack.
-                let latest = entry.start_ns.saturating_add(SLACK_NS).min(end_ns);
                 let start = until(entry.start_ns);
                 // A newer one took the tuple from all before it.
                 let before = (free..start).rev().find(is_way).filter(fits);
-                before.or_else(|| (start..until(latest)).filter(is_way).find(fits))
+                if life.opened == Kind::Socket {
+                    // One that still sends its SYN shows which that is; no older one is its.
+                    let sends = |position: &usize| attempts[*position].opener == way;
+                    (start..until(end_ns)).find(sends).or(before)
+                } else {
+                    // The row follows the handshake; the other order is clock slack.
+                    let latest = entry.start_ns.saturating_add(SLACK_NS).min(end_ns);
+                    before.or_else(|| (start..until(latest)).filter(is_way).find(fits))
+                }
             };
             begun.push(Reverse((entry.end_ns, own)));
             if let Some(slot) = self.slot(entry.conversation) {

@@ -195,7 +195,9 @@ impl<'a> End<'a> {
             // Its close may have been lost, but this is its handshake.
             let life = self.life(entry);
             let is_open = time_ns <= entry.end_ns
-                || (entry.end_ns == life.sure_ns && life.closed.is_none() && time_ns <= life.end_ns);
+                || (entry.end_ns == life.sure_ns
+                    && life.closed.is_none()
+                    && time_ns <= life.end_ns);
             if time_ns < entry.start_ns {
                 choice.add(entry, Rule::Early);
             } else if is_open {
@@ -226,7 +228,8 @@ impl<'a> End<'a> {
                     Some(answered) => answered <= time_ns,
                     None => acks(tcp, own) || !lingers(begun, time_ns, self.windows.after_ns),
                 },
-                None => self.is_just_before(entry, time_ns),
+                // Nothing begins with a reset.
+                None => tcp.flags & Tcp::RST == 0 && self.is_just_before(entry, time_ns),
             }
         };
         self.early(time_ns, fits, choice);
@@ -302,7 +305,9 @@ impl<'a> End<'a> {
     fn is_past_end(&self, tcp: &Tcp, life: &Life, own: &Attempt) -> bool {
         let Some((sent, received)) = life.bytes else { return false };
         let is_opener = (own.opener == self.way) == self.sent;
-        let Ok(bytes) = u32::try_from(if is_opener { sent } else { received }) else { return false };
+        let Ok(bytes) = u32::try_from(if is_opener { sent } else { received }) else {
+            return false;
+        };
         let number = match own.opener == self.way {
             true => tcp.seq,
             false if tcp.flags & Tcp::ACK != 0 => tcp.ack,

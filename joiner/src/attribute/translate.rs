@@ -88,8 +88,8 @@ impl Translations {
         let mut held: Vec<Held> = Vec::with_capacity(all.len());
         for (id, translation) in (0..).zip(&all) {
             let Translation { host, namespace, original, start_ns, end_ns, .. } = *translation;
-            let (mut from_ns, mut sure_ns) = syns_of(translation, syns)
-                .unwrap_or((start_ns.saturating_sub(LATE_NS), start_ns));
+            let (mut from_ns, mut sure_ns) =
+                syns_of(translation, syns).unwrap_or((start_ns.saturating_sub(LATE_NS), start_ns));
             let key = (host, namespace, original);
             if let Some(former) = latest.insert(key, held.len()) {
                 let former: &mut Held = &mut held[former];
@@ -151,7 +151,8 @@ impl Translations {
 
     /// The other tuples of the packet with this one, nearest first. `None` of them is `tuple`.
     pub(super) fn views(&self, tuple: FiveTuple, time_ns: i64) -> Vec<View> {
-        let mut found = vec![View { tuple, hops: 0, namespace: None, is_sure: true, is_whole: true }];
+        let mut found =
+            vec![View { tuple, hops: 0, namespace: None, is_sure: true, is_whole: true }];
         let mut at = 0;
         while let Some(&View { tuple, hops, .. }) = found.get(at) {
             at += 1;
@@ -160,7 +161,8 @@ impl Translations {
             }
             let Some(flow) = self.flows.get(&tuple.canonical().0) else { continue };
             for (held, translation) in self.holding(flow, time_ns) {
-                let rivals = self.holding(flow, time_ns).filter(|(rival, _)| rival.lane == held.lane);
+                let rivals =
+                    self.holding(flow, time_ns).filter(|(rival, _)| rival.lane == held.lane);
                 let is_sure = rivals.count() == 1;
                 let is_whole = time_ns < held.lost_ns;
                 for other in equivalents(translation, tuple) {

@@ -177,7 +177,8 @@ impl Draft {
             let mut row = snapshot(sock, listed);
             // It is listed by the name that the process has by then.
             let of = format!("of={}", row.who);
-            let renames = |other: &Row| other.kind == "exec" && other.more == of && other.at < listed;
+            let renames =
+                |other: &Row| other.kind == "exec" && other.more == of && other.at < listed;
             if let Some(at) = rows.iter().position(renames) {
                 row.who = rows.remove(at).who;
             }

@@ -65,7 +65,10 @@ pub(super) fn tcp<'a>(
         let own = own[n].as_ref();
         // Open point: "the life's own SYN" may be missing, and an older one be taken for it.
         let sure = |own: &Syn| {
-            life.first_kind == "tcp_connect" || own.is_surely_of(life, told.world, &forms)
+            let is_formers =
+                previous.and_then(|former| former.close).is_some_and(|close| own.first <= close);
+            life.first_kind == "tcp_connect"
+                || (own.is_surely_of(life, told.world, &forms) && !is_formers)
         };
         found.is_open |= own.is_some_and(|own| life.first > at && own.first <= at && !sure(own));
         let is_over = life.close.is_some_and(|close| close < at);
@@ -80,6 +83,7 @@ pub(super) fn tcp<'a>(
                 // Open points: of twins, whose a SYN is that comes long after the row; and whose it is
                 // when rows were lost since.
                 found.is_open |= twins && at > life.first + SECOND / 2;
+                found.is_open |= at > end || told.lost_within(at, life.first);
                 found.is_open |= !life.seen_from(at) && told.lost_within(life.last_row(at), at);
                 let label = if !has_begun {
                     "early"
@@ -99,7 +103,7 @@ pub(super) fn tcp<'a>(
                 let is_there = life.first_kind != "tcp_connect" && !is_out;
                 if simultaneous
                     || is_there
-                    || (is_out && (life.first_kind == "socket" || twins))
+                    || (is_out && (life.first_kind != "tcp_connect" || twins))
                 {
                     found.add(life, "exact");
                     found.is_open = true;
@@ -126,10 +130,12 @@ pub(super) fn tcp<'a>(
             // One with the number 0 answers a SYN, whether that was captured or not.
             || (packet.flags == "R." && packet.seq == 0)
             || (packet.flags.contains('R') && syns.iter().any(|syn| syn.is_out != is_out));
-        // One whose close is told later is there, whatever its own SYN was.
-        if is_past && life.close.is_none_or(|close| close < at) {
+        // One whose close is told later is there, whatever its own SYN was; and where its own is not
+        // known, another's may be it.
+        if is_past && own.is_some() && life.close.is_none_or(|close| close < at) {
             continue;
         }
+        found.is_open |= is_past;
         if has_begun && !is_over && !is_replaced {
             if at <= end {
                 found.add(life, "exact");
@@ -140,8 +146,7 @@ pub(super) fn tcp<'a>(
             }
             // Of twins nobody knows whose connection one of after the recording is; nor what a SYN since
             // then became.
-            let is_after =
-                at > end && (told.owners_of(life.local).len() > 1 || !newer.is_empty());
+            let is_after = at > end && (told.owners_of(life.local).len() > 1 || !newer.is_empty());
             let is_lost =
                 is_after || !life.seen_from(at) && told.lost_within(life.last_row(at), at);
             found.is_open |= is_doubtful || is_lost;
@@ -152,6 +157,8 @@ pub(super) fn tcp<'a>(
             // Open point: of twins, whose the SYNs since then are.
             let twins = told.owners_of(life.local).len() > 1;
             found.is_open |= is_doubtful || lost || at > end || twins;
+            // Open point: a bare reset may be the answer to anything.
+            found.is_open |= packet.flags == "R";
         } else if !has_begun {
             let floor = match own {
                 Some(own) => own.first,

@@ -26,7 +26,7 @@ impl Syn {
         let ended = world.packets.iter().any(|packet| {
             since(packet.at) && packet.flags.contains(['R', 'F']) && is_its(packet.src, packet.dst)
         });
-        !ended && (life.first_kind != "tcp_accept" || self.last >= life.first - 5 * SECOND)
+        !ended && (life.first_kind != "tcp_accept" || self.last >= life.first - 7 * SECOND / 2)
     }
 }
 
@@ -89,7 +89,7 @@ pub(super) fn own_syns(lane: &[&Life], syns: &[Syn]) -> Vec<Option<Syn>> {
                 let mut own = syns.iter().filter(|syn| syn.is_out);
                 own.find(|syn| syn.first >= life.first && syn.first <= until)
             }
-            // It may have ended with one that was refused, or any.
+            // Its beginning was lost.
             "tcp_close" | "tcp_connect_fail" => None,
             kind => {
                 // A socket that was there before may have opened or accepted.

@@ -14,7 +14,8 @@ pub(super) fn run(draft: &mut Draft, path: &Path, at: Us) -> Us {
     let server = path.server.and_then(|(ns, (local, _))| {
         let there = draft.listening(true, ns, local.port(), at + MS);
         // The kernel gives all of one peer to one of them, by a hash of both ends.
-        (!there.is_empty()).then(|| there[usize::from(path.views[0].1.0.port()) % there.len()].clone())
+        (!there.is_empty())
+            .then(|| there[usize::from(path.views[0].1.0.port()) % there.len()].clone())
     });
     let far = path.client.is_none() || path.server.is_none();
     let wildcard = |local: SocketAddrV4| end([0; 4], local.port());
