@@ -17,7 +17,7 @@ use schema::wire::{
 
 use crate::{
     address::{AF_INET6, Endpoint, set_ends, set_local},
-    maps::{PEERS, count_drop, emit, increment},
+    maps::{PEERS, count_drop, emit, emit_urgent, increment},
     owner::{ALLOW, cookie_of, read, remember, sock_of, user_ip6, user_port},
     socket::{Owner, SEEN, Socket, new_record},
 };
@@ -71,7 +71,8 @@ pub(crate) fn connected(ctx: &SockAddrContext, cookie: u64, socket: &mut Socket,
     let mut record = socket.record(RecordKind::UdpConnect as u8, PROTO_UDP, cookie);
     record.flags |= FLAG_OUTGOING;
     set_ends(&mut record, local_of(ctx, remote.family), remote);
-    emit(&record);
+    // Its port is looked up.
+    emit_urgent(&record);
 }
 
 /// An unconnected socket sends over IPv4; so does an IPv6 one to an IPv4-mapped address.
