@@ -42,8 +42,7 @@ static DROPS: PerCpuArray<u64, { DROP_COUNTERS as usize }> = PerCpuArray::new();
 /// ten times what everything else here does.
 #[inline(always)]
 pub(crate) fn emit(record: &Record) -> bool {
-    let flags = if awake() == 0 { 0 } else { BPF_RB_NO_WAKEUP };
-    put(record, flags)
+    put(record, usual_flags())
 }
 
 /// The same for a record that something has to be looked up for which may soon be gone.
@@ -68,6 +67,11 @@ fn awake() -> u32 {
 }
 
 #[inline(always)]
+fn usual_flags() -> u32 {
+    if awake() == 0 { 0 } else { BPF_RB_NO_WAKEUP }
+}
+
+#[inline(always)]
 fn urgent_flags() -> u32 {
     match awake() {
         0 => 0,
@@ -76,17 +80,17 @@ fn urgent_flags() -> u32 {
     }
 }
 
-/// The same for a record about a process that has no text.
+/// The same for a process that was made or has ended: nothing has to be looked up.
 #[inline(always)]
 pub(crate) fn emit_process(record: &ProcessRecord) {
-    if EVENTS.output_untyped::<ProcessRecord>(record, u64::from(urgent_flags())).is_err() {
+    if EVENTS.output_untyped::<ProcessRecord>(record, u64::from(usual_flags())).is_err() {
         count_drop(DROP_RING);
     }
 }
 
-/// The same for the bytes of a record about a process, its text included.
+/// The same for one that runs a new program: the bytes of the record, its text included.
 #[inline(always)]
-pub(crate) fn emit_bytes(bytes: &[u8]) {
+pub(crate) fn emit_program(bytes: &[u8]) {
     if EVENTS.output_untyped::<[u8]>(bytes, u64::from(urgent_flags())).is_err() {
         count_drop(DROP_RING);
     }

@@ -245,6 +245,8 @@ impl Loop {
         // millisecond, and on a busy host others would keep the loop waiting for longer.
         let hurries = self.naps.are_short();
         self.niceness = if hurries { Niceness::hurry() } else { Niceness::give_way() };
+        // What came while the programs were attached has waited, and is not on the disk.
+        self.niceness.heed(true);
         privileges::enter(Work::Events);
         let mut flush_at = Instant::now() + FLUSH_EVERY;
         let mut sweep_at = Instant::now() + SWEEP_EVERY;
@@ -259,7 +261,7 @@ impl Loop {
                 sweep_at = now + SWEEP_EVERY;
             }
             self.pipeline.release();
-            if now >= flush_at || self.pipeline.batched() >= BATCH_ROWS {
+            if now >= flush_at || self.pipeline.is_batch_due() {
                 self.flush();
                 flush_at = now + FLUSH_EVERY;
             }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 pub(super) const SHORT: Duration = Duration::from_micros(200);
 /// The nap there when there is much to do.
 const BUSY: Duration = Duration::from_millis(1);
-/// The nap where the kernel tells of processes: a busy host then pays for some two hundred wake-ups
-/// a second, not for a thousand.
+/// The nap where the kernel tells of processes, after a record that something has to be looked up
+/// for: what begins one process often begins another, and a busy host then pays for some two
+/// hundred wake-ups a second, not for a thousand.
 const LONG: Duration = Duration::from_millis(4);
 /// The nap while all that comes is about connections of processes that have been there for a while:
 /// nothing has to be looked up before it is gone, and a record for which that is not so ends the
@@ -16,9 +17,6 @@ const LONG: Duration = Duration::from_millis(4);
 /// third of the time that a row is held, and of what the default ring takes at a hundred thousand
 /// connections a second.
 const QUIET: Duration = Duration::from_millis(32);
-/// How long after a record that something has to be looked up for no such nap is taken: what
-/// begins one process often begins another.
-const ALERT_FOR: Duration = Duration::from_millis(250);
 /// Records at once that mean there is much to do.
 const BUSY_RECORDS: usize = 32;
 
@@ -44,7 +42,7 @@ impl Naps {
 
     /// Whether nothing has to be looked up soon: naps are long, until some record says otherwise.
     pub(super) fn are_quiet(&self) -> bool {
-        self.told && self.alert_at.elapsed() >= ALERT_FOR
+        self.told && self.alert_at.elapsed() >= LONG
     }
 
     /// A record came that something has to be looked up for.
@@ -73,10 +71,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_gone_soon_shortens_naps_for_a_while() {
+    fn what_may_be_gone_soon_shortens_the_next_nap() {
         let mut naps = Naps { told: true, alert_at: Instant::now() };
         assert_eq!((naps.after(1), naps.after(1000)), (LONG, LONG));
-        let Some(before) = Instant::now().checked_sub(ALERT_FOR) else { return };
+        let Some(before) = Instant::now().checked_sub(LONG) else { return };
         naps.alert_at = before;
         assert_eq!((naps.after(1), naps.while_busy()), (QUIET, QUIET));
         naps.be_alert();
