@@ -21,7 +21,7 @@ mod pipe;
 use aya_ebpf::{
     EbpfContext as _,
     bindings::BPF_NOEXIST,
-    btf_maps::{HashMap, LruHashMap},
+    btf_maps::{Array, HashMap, LruHashMap},
     helpers::bpf_get_current_pid_tgid,
     macros::{btf_map, tracepoint},
     programs::TracePointContext,
@@ -52,6 +52,11 @@ static FORWARDER_NAMES: HashMap<[u8; COMM_LEN], u32, NAMES_MAX> = HashMap::new()
 /// sockets of which the descriptor was not known.
 #[btf_map]
 static FORWARDERS: HashMap<u32, u32, FORWARDERS_MAX> = HashMap::new();
+
+/// Not zero once there has been a forwarder: where there is none, which is nearly everywhere, nobody
+/// has to be looked up.
+#[btf_map]
+static FORWARDING: Array<u32, 1> = Array::new();
 
 /// A call of splice(2).
 #[repr(C)]
@@ -206,21 +211,38 @@ fn tell(source: u64, other: u64) {
 
 #[inline(always)]
 pub(crate) fn is_forwarder(pid: u32) -> bool {
-    FORWARDERS.get_ptr(&pid).is_some()
+    has_any() && FORWARDERS.get_ptr(&pid).is_some()
+}
+
+/// Whether there is a forwarder, or was one.
+#[inline(always)]
+fn has_any() -> bool {
+    // SAFETY: one aligned word of a map value, which outlives the program run.
+    FORWARDING.get_ptr(0).is_some_and(|any| unsafe { any.read_volatile() } != 0)
+}
+
+/// Watches the process.
+#[inline(always)]
+fn add(pid: u32, flags: u64) {
+    if let Some(any) = FORWARDING.get_ptr_mut(0) {
+        // SAFETY: as above.
+        unsafe { any.write_volatile(1) };
+    }
+    // An error says that it was one, or that there are too many: then this one is not watched.
+    let _ = FORWARDERS.insert(&pid, &0, flags);
 }
 
 /// Where a forwarder's closed sockets are counted of which the descriptor was not known.
 #[inline(always)]
 fn closed_by(pid: u32) -> Option<*mut u32> {
-    FORWARDERS.get_ptr_mut(&pid)
+    if has_any() { FORWARDERS.get_ptr_mut(&pid) } else { None }
 }
 
 /// A process was made.
 #[inline(always)]
 pub(crate) fn note_fork(maker: u32, pid: u32) {
     if is_forwarder(maker) {
-        // Fails when there are too many: then this one is not watched.
-        let _ = FORWARDERS.insert(&pid, &0, 0);
+        add(pid, 0);
     }
 }
 
@@ -228,8 +250,7 @@ pub(crate) fn note_fork(maker: u32, pid: u32) {
 #[inline(always)]
 pub(crate) fn note_program(pid: u32, comm: &[u8; COMM_LEN]) {
     if FORWARDER_NAMES.get_ptr(comm).is_some() {
-        // An error says that it was one, or that there are too many.
-        let _ = FORWARDERS.insert(&pid, &0, u64::from(BPF_NOEXIST));
+        add(pid, u64::from(BPF_NOEXIST));
     } else {
         note_end(pid);
     }
@@ -238,6 +259,8 @@ pub(crate) fn note_program(pid: u32, comm: &[u8; COMM_LEN]) {
 /// A process ends.
 #[inline(always)]
 pub(crate) fn note_end(pid: u32) {
-    // An error says that it was none.
-    let _ = FORWARDERS.remove(&pid);
+    if has_any() {
+        // An error says that it was none.
+        let _ = FORWARDERS.remove(&pid);
+    }
 }

@@ -5,11 +5,11 @@
 use core::arch::asm;
 
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_F_NO_PREALLOC, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     btf_maps::{Array, HashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
-use schema::wire::{DROP_COUNTERS, DROP_RING, PeerKey, ProcessRecord, Record};
+use schema::wire::{DROP_COUNTERS, DROP_RING, PeerKey, ProcessRecord, Record, WAKE_FOR_URGENT};
 
 /// Bytes of the ring until the loader sets the size; a power of two.
 const RING_BYTES: usize = 8 << 20;
@@ -22,7 +22,7 @@ const PEERS_MAX: usize = 65_536;
 #[btf_map]
 static EVENTS: RingBuf<Record, RING_BYTES> = RingBuf::new();
 
-/// Not zero while the recorder looks into the ring by itself.
+/// Whether the recorder is to be woken: `WAKE_*`, or 0.
 #[btf_map]
 static AWAKE: Array<u32, 1> = Array::new();
 
@@ -42,7 +42,18 @@ static DROPS: PerCpuArray<u64, { DROP_COUNTERS as usize }> = PerCpuArray::new();
 /// ten times what everything else here does.
 #[inline(always)]
 pub(crate) fn emit(record: &Record) -> bool {
-    let has_room = EVENTS.output(record, wake_flags()).is_ok();
+    put(record, usual_flags())
+}
+
+/// The same for a record that something has to be looked up for which may soon be gone.
+#[inline(always)]
+pub(crate) fn emit_urgent(record: &Record) -> bool {
+    put(record, urgent_flags())
+}
+
+#[inline(always)]
+fn put(record: &Record, flags: u32) -> bool {
+    let has_room = EVENTS.output(record, u64::from(flags)).is_ok();
     if !has_room {
         count_drop(DROP_RING);
     }
@@ -50,24 +61,37 @@ pub(crate) fn emit(record: &Record) -> bool {
 }
 
 #[inline(always)]
-fn wake_flags() -> u64 {
+fn awake() -> u32 {
     // SAFETY: one aligned word of a map value, which outlives the program run.
-    let awake = AWAKE.get_ptr(0).is_some_and(|awake| unsafe { awake.read_volatile() } != 0);
-    if awake { u64::from(BPF_RB_NO_WAKEUP) } else { 0 }
+    AWAKE.get_ptr(0).map_or(0, |awake| unsafe { awake.read_volatile() })
 }
 
-/// The same for a record about a process that has no text.
+#[inline(always)]
+fn usual_flags() -> u32 {
+    if awake() == 0 { 0 } else { BPF_RB_NO_WAKEUP }
+}
+
+#[inline(always)]
+fn urgent_flags() -> u32 {
+    match awake() {
+        0 => 0,
+        WAKE_FOR_URGENT => BPF_RB_FORCE_WAKEUP,
+        _ => BPF_RB_NO_WAKEUP,
+    }
+}
+
+/// The same for a process that was made or has ended: nothing has to be looked up.
 #[inline(always)]
 pub(crate) fn emit_process(record: &ProcessRecord) {
-    if EVENTS.output_untyped::<ProcessRecord>(record, wake_flags()).is_err() {
+    if EVENTS.output_untyped::<ProcessRecord>(record, u64::from(usual_flags())).is_err() {
         count_drop(DROP_RING);
     }
 }
 
-/// The same for the bytes of a record about a process, its text included.
+/// The same for one that runs a new program: the bytes of the record, its text included.
 #[inline(always)]
-pub(crate) fn emit_bytes(bytes: &[u8]) {
-    if EVENTS.output_untyped::<[u8]>(bytes, wake_flags()).is_err() {
+pub(crate) fn emit_program(bytes: &[u8]) {
+    if EVENTS.output_untyped::<[u8]>(bytes, u64::from(urgent_flags())).is_err() {
         count_drop(DROP_RING);
     }
 }

@@ -17,8 +17,9 @@ use crate::{
     address::Endpoint,
     forward,
     maps::emit,
-    reader,
-    socket::{self, ESTABLISHED, HAS_OWNER, OUTGOING, Owner, SEEN, Socket, WAS_READ, new_record},
+    socket::{
+        self, CREATED, ESTABLISHED, HAS_OWNER, OUTGOING, Owner, SEEN, Socket, WAS_READ, new_record,
+    },
     udp,
 };
 
@@ -38,8 +39,14 @@ pub(crate) use read;
 #[cgroup_sock(sock_create)]
 fn sock_create(ctx: SockContext) -> i32 {
     if is_watched(read!(ctx.sock, protocol)) {
-        // SAFETY: the context of this hook is the socket.
-        let _ = unsafe { remember(ctx.as_ptr(), ctx.as_ptr()) };
+        let cookie = cookie_of(ctx.as_ptr());
+        let mut initial = new_socket(ctx.as_ptr());
+        initial.flags |= CREATED;
+        if !socket::insert(cookie, &initial) {
+            initial.flags = HAS_OWNER;
+            // SAFETY: the context of this hook is the socket.
+            let _ = unsafe { socket::store(ctx.as_ptr(), &mut initial) };
+        }
     }
     ALLOW
 }
@@ -68,17 +75,18 @@ fn connect(ctx: &SockAddrContext, remote: Endpoint) {
         return;
     }
     let sk = sock_of(ctx.sock_addr);
+    let cookie = cookie_of(ctx.as_ptr());
     // SAFETY: `sk` is the context's socket.
-    let Some(socket) = (unsafe { remember(sk.cast(), ctx.as_ptr()) }) else {
+    let Some(socket) = (unsafe { remember(cookie, sk.cast(), ctx.as_ptr()) }) else {
         return;
     };
     socket.owner = Owner::current();
     if protocol == u32::from(PROTO_UDP) {
         socket.flags |= HAS_OWNER;
-        udp::connected(ctx, socket, remote);
+        udp::connected(ctx, cookie, socket, remote);
     } else {
         // A socket may be connected again after a failure: nothing of its former life holds.
-        socket.flags = HAS_OWNER;
+        socket.flags = HAS_OWNER | socket.flags & CREATED;
     }
 }
 
@@ -89,35 +97,66 @@ fn sock_release(ctx: SockContext) -> i32 {
     if !is_watched(protocol) {
         return ALLOW;
     }
-    // SAFETY: the helper takes the context of this hook.
-    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
-    if protocol == u32::from(PROTO_TCP) {
+    let cookie = cookie_of(ctx.as_ptr());
+    let is_tcp = protocol == u32::from(PROTO_TCP);
+    if is_tcp {
         forward::released(cookie);
     }
     // SAFETY: the context of this hook is the socket.
-    let Some(socket) = (unsafe { socket::get(ctx.as_ptr()) }) else {
+    let Some(socket) = (unsafe { socket::get(cookie, ctx.as_ptr()) }) else {
         let mut record = new_record(RecordKind::OlderRelease as u8, protocol as u8, cookie);
         Owner::current().write_to(&mut record);
         emit(&record);
+        // Of one that was read from.
+        socket::forget(cookie);
         return ALLOW;
     };
-    if protocol == u32::from(PROTO_TCP) {
-        // Who closes an accepted socket matters if nobody read from it, and if it is not who is
-        // known already.
-        let closer = Owner::current();
-        let accepted = socket.flags & (ESTABLISHED | OUTGOING) == ESTABLISHED;
-        let known = socket.flags & HAS_OWNER != 0 && socket.owner.pid() == closer.pid();
-        if !accepted || known || socket.flags & WAS_READ != 0 || reader::was_read(cookie) {
-            return ALLOW;
-        }
-        let mut record = new_record(RecordKind::TcpRelease as u8, PROTO_TCP, cookie);
-        record.netns_cookie = socket.netns_cookie;
-        closer.write_to(&mut record);
-        emit(&record);
-    } else if protocol == u32::from(PROTO_UDP) && socket.flags & SEEN != 0 {
+    let flags = socket.flags;
+    if is_tcp && flags & (ESTABLISHED | OUTGOING) == ESTABLISHED {
+        closed_accepted(cookie, socket);
+    } else if !is_tcp && flags & SEEN != 0 {
         emit(&socket.record(RecordKind::UdpClose as u8, PROTO_UDP, cookie));
     }
+    if flags & CREATED != 0 {
+        if flags & OUTGOING != 0 {
+            socket.end_one(cookie);
+        } else {
+            socket::forget(cookie);
+        }
+    }
     ALLOW
+}
+
+/// Who closes an accepted socket matters if nobody read from it, and if it is not who is known
+/// already.
+#[inline(always)]
+fn closed_accepted(cookie: u64, socket: &Socket) {
+    let known = socket.flags & HAS_OWNER != 0 && socket.owner.pid() == Owner::current_pid();
+    if known || socket.flags & WAS_READ != 0 || socket.reader.has_read() {
+        return;
+    }
+    let mut record = new_record(RecordKind::TcpRelease as u8, PROTO_TCP, cookie);
+    record.netns_cookie = socket.netns_cookie;
+    Owner::current().write_to(&mut record);
+    emit(&record);
+}
+
+/// A socket of the running task.
+#[inline(always)]
+fn new_socket(ctx: *mut c_void) -> Socket {
+    let mut new = Socket::NONE;
+    // SAFETY: the helper takes the contexts of these hooks.
+    new.netns_cookie = unsafe { bpf_get_netns_cookie(ctx) };
+    new.owner = Owner::current();
+    new.flags = HAS_OWNER;
+    new
+}
+
+/// The kernel's id of the context's socket.
+#[inline(always)]
+pub(crate) fn cookie_of(ctx: *mut c_void) -> u64 {
+    // SAFETY: the helper takes the contexts of these hooks.
+    unsafe { bpf_get_socket_cookie(ctx) }
 }
 
 /// What is remembered about the socket; if nothing yet, the running task becomes its owner.
@@ -127,18 +166,17 @@ fn sock_release(ctx: SockContext) -> i32 {
 /// `sk` as for [`socket::get`]; `ctx` must be the context of a `cgroup/sock` or `cgroup/sock_addr`
 /// program.
 #[inline(always)]
-pub(crate) unsafe fn remember<'a>(sk: *mut c_void, ctx: *mut c_void) -> Option<&'a mut Socket> {
+pub(crate) unsafe fn remember<'a>(
+    cookie: u64,
+    sk: *mut c_void,
+    ctx: *mut c_void,
+) -> Option<&'a mut Socket> {
     // SAFETY: the caller vouches for `sk`.
-    if let Some(socket) = unsafe { socket::get(sk) } {
+    if let Some(socket) = unsafe { socket::get(cookie, sk) } {
         return Some(socket);
     }
-    let mut initial = Socket::NONE;
-    // SAFETY: the caller vouches for `ctx`.
-    initial.netns_cookie = unsafe { bpf_get_netns_cookie(ctx) };
-    initial.owner = Owner::current();
-    initial.flags = HAS_OWNER;
     // SAFETY: the caller vouches for `sk`.
-    unsafe { socket::get_or_insert(sk, &mut initial) }
+    unsafe { socket::store(sk, &mut new_socket(ctx)) }
 }
 
 /// Whether sockets of this `IPPROTO_*` are watched.

@@ -18,7 +18,7 @@ use schema::wire::{FOREIGN_PARENT, PROCESS_TAG, ProcessKind, ProcessRecord};
 
 use crate::{
     forward,
-    maps::emit_process,
+    maps::{emit_process, emit_program},
     owner::read,
     socket::{Owner, boot_ns},
 };
@@ -94,7 +94,7 @@ fn new_program(ctx: TracePointContext) -> u32 {
     let record = new_record(ProcessKind::Exec);
     forward::note_program(record.pid, &record.comm);
     if !text::emit_with(old_tid, &record) {
-        emit_process(&record);
+        emit_program(bytemuck::bytes_of(&record));
     }
     0
 }

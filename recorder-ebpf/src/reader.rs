@@ -9,7 +9,7 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    btf_maps::{LruHashMap, PerCpuArray},
+    btf_maps::PerCpuArray,
     helpers::bpf_get_current_pid_tgid,
     macros::{btf_map, tracepoint},
     programs::TracePointContext,
@@ -20,12 +20,9 @@ use crate::{
     forward,
     maps::emit,
     owner::read,
-    socket::{Owner, boot_ns, new_record},
+    socket::{self, Owner, Socket, boot_ns, new_record},
 };
 
-/// Sockets of which the reader is remembered: 6 MiB. With more of them at once the longest unread
-/// are reported again, which the recorder takes for what it is.
-const READERS_MAX: usize = 65_536;
 /// Changes of the reader reported of one socket: enough for a hand-over or two; processes that
 /// take turns on one socket are not worth a record each time.
 const CHANGES_MAX: u16 = 4;
@@ -37,7 +34,9 @@ const PERIOD_SHIFT: u32 = 30;
 
 /// The process that read last, or, before anybody did, the socket's owner.
 #[repr(C)]
-struct Reader {
+#[derive(Clone, Copy)]
+pub(crate) struct Reader {
+    /// 0 if neither is known.
     pid: u32,
     /// Twice the changes still to be reported, plus one if somebody has read.
     state: u16,
@@ -46,15 +45,26 @@ struct Reader {
 }
 
 impl Reader {
+    /// Nobody is known.
+    pub(crate) const NONE: Self = Self { pid: 0, state: 0, forwards: 0 };
+
+    /// The owner: not reported until somebody else reads.
+    #[inline(always)]
+    pub(crate) fn expect(owner: u32) -> Self {
+        Self::new(owner, CHANGES_MAX * 2)
+    }
+
+    /// Whether anybody has read from the socket.
+    #[inline(always)]
+    pub(crate) fn has_read(&self) -> bool {
+        self.state & 1 != 0
+    }
+
     #[inline(always)]
     fn new(pid: u32, state: u16) -> Self {
         Self { pid, state, forwards: u16::from(forward::is_forwarder(pid)) }
     }
 }
-
-/// Readers by socket cookie.
-#[btf_map]
-static READERS: LruHashMap<u64, Reader, READERS_MAX> = LruHashMap::new();
 
 /// Period, and sockets reported in it that were not in the table.
 #[btf_map]
@@ -78,12 +88,10 @@ fn socket_read(ctx: TracePointContext) -> u32 {
     if pid == 0 {
         return 0;
     }
+    let known = socket::find(cookie);
     let mut flags = 0;
-    match READERS.get_ptr_mut(&cookie) {
-        Some(reader) => {
-            // SAFETY: a map value, which outlives the program run. Two CPUs may change it at once
-            // when two processes read at once; either is right then.
-            let reader = unsafe { &mut *reader };
+    match known {
+        Some(&mut Socket { ref mut reader, .. }) if reader.pid != 0 => {
             let state = reader.state;
             if reader.pid == pid {
                 if state & 1 == 0 {
@@ -108,7 +116,7 @@ fn socket_read(ctx: TracePointContext) -> u32 {
             reader.state = (state - 2) | 1;
             reader.forwards = u16::from(forwards);
         }
-        None => {
+        _ => {
             let reader = Reader::new(pid, CHANGES_MAX * 2 + 1);
             if reader.forwards != 0 {
                 forward::note_read(cookie);
@@ -116,7 +124,12 @@ fn socket_read(ctx: TracePointContext) -> u32 {
             if !may_report_unknown() {
                 return 0;
             }
-            let _ = READERS.insert(&cookie, &reader, 0);
+            if let Some(socket) = known {
+                socket.reader = reader;
+            } else {
+                // Without room it is reported again, which the recorder takes for what it is.
+                socket::insert(cookie, &Socket::read_by(reader));
+            }
         }
     }
     let mut record = new_record(RecordKind::TcpRead as u8, PROTO_TCP, cookie);
@@ -124,29 +137,6 @@ fn socket_read(ctx: TracePointContext) -> u32 {
     record.flags |= flags;
     emit(&record);
     0
-}
-
-/// A socket begins its life, and `owner` is known to be its process: not reported until somebody
-/// else reads.
-#[inline(always)]
-pub(crate) fn expect(cookie: u64, owner: u32) {
-    let reader = Reader::new(owner, CHANGES_MAX * 2);
-    // Fails only for want of memory, and then the first reader is reported whoever it is.
-    let _ = READERS.insert(&cookie, &reader, 0);
-}
-
-/// Whether anybody has read from the socket.
-#[inline(always)]
-pub(crate) fn was_read(cookie: u64) -> bool {
-    // SAFETY: one aligned word of a map value.
-    READERS.get_ptr(&cookie).is_some_and(|reader| unsafe { (*reader).state } & 1 != 0)
-}
-
-/// The socket has ended.
-#[inline(always)]
-pub(crate) fn forget(cookie: u64) {
-    // An error says that it was not known.
-    let _ = READERS.remove(&cookie);
 }
 
 #[inline(always)]

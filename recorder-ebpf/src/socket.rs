@@ -1,22 +1,24 @@
-//! What is remembered per socket, in socket storage: it lives as long as the socket, and an
-//! accepted socket starts with a copy of its listener's.
-#![expect(unsafe_code, reason = "socket storage is reached through helpers and raw pointers")]
+//! What is remembered per socket: in a table by cookie, which costs a fraction of socket storage,
+//! and in storage where the table will not do.
+#![expect(unsafe_code, reason = "maps and storage are reached through helpers and raw pointers")]
 
-use core::{ffi::c_void, ptr};
+mod storage;
+mod table;
 
-use aya_ebpf::{
-    bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE},
-    helpers::{
-        bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns,
-        generated::{bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_sk_storage_get},
-    },
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_boot_ns,
+    generated::{bpf_get_current_cgroup_id, bpf_get_current_comm},
 };
 use bytemuck::Zeroable as _;
-use schema::wire::{
-    COMM_LEN, DROP_OWNERS, FLAG_INHERITED, FLAG_OUTGOING, FLAG_OWNER, ProcessRecord, Record,
-};
+use schema::wire::{COMM_LEN, FLAG_INHERITED, FLAG_OUTGOING, FLAG_OWNER, ProcessRecord, Record};
 
-use crate::maps::count_drop;
+pub(crate) use self::{
+    storage::{get as stored, get_or_insert as store},
+    table::{find, forget, insert},
+};
+use crate::{maps::increment, reader::Reader};
 
 /// [`Socket::owner`] is known.
 pub(crate) const HAS_OWNER: u32 = 1;
@@ -32,6 +34,12 @@ pub(crate) const SEEN: u32 = 1 << 4;
 pub(crate) const PEER_FIN: u32 = 1 << 5;
 /// TCP: the socket was read from before it was closed.
 pub(crate) const WAS_READ: u32 = 1 << 6;
+
+/// The table has it since `sock_create`, and until both the descriptor and the connection, if there
+/// was one, are gone.
+pub(crate) const CREATED: u32 = 1 << 7;
+/// Nothing is known but who reads: the socket is older than the hooks, or the rest is in storage.
+const READ_ONLY: u32 = 1 << 8;
 
 /// A process, as the running task shows it.
 #[repr(C)]
@@ -68,6 +76,12 @@ impl Owner {
         }
     }
 
+    /// The running process, of the same hooks.
+    #[inline(always)]
+    pub(crate) fn current_pid() -> u32 {
+        (bpf_get_current_pid_tgid() >> 32) as u32
+    }
+
     /// The process id.
     #[inline(always)]
     pub(crate) fn pid(&self) -> u32 {
@@ -98,7 +112,7 @@ impl Owner {
     }
 }
 
-/// The value of the socket storage.
+/// What is remembered of a socket.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Socket {
@@ -112,12 +126,53 @@ pub(crate) struct Socket {
     pub(crate) fin_end: u32,
     /// `HAS_OWNER` and the other flags of this module.
     pub(crate) flags: u32,
+    /// Who reads from it.
+    pub(crate) reader: Reader,
+    /// How many of the two are gone, descriptor and connection.
+    ends: u64,
 }
 
 impl Socket {
     /// A socket about which nothing is known.
-    pub(crate) const NONE: Self =
-        Self { netns_cookie: 0, connect_ns: 0, owner: Owner::NONE, fin_end: 0, flags: 0 };
+    pub(crate) const NONE: Self = Self {
+        netns_cookie: 0,
+        connect_ns: 0,
+        owner: Owner::NONE,
+        fin_end: 0,
+        flags: 0,
+        reader: Reader::NONE,
+        ends: 0,
+    };
+
+    /// A socket of which nothing is known but who reads.
+    pub(crate) const fn read_by(reader: Reader) -> Self {
+        Self { flags: READ_ONLY, reader, ..Self::NONE }
+    }
+
+    /// A connection begins, or a new one of a socket that had one before.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self) {
+        self.ends = 0;
+        self.fin_end = 0;
+        self.reader =
+            if self.flags & HAS_OWNER == 0 { Reader::NONE } else { Reader::expect(self.owner.pid) };
+    }
+
+    /// The last descriptor or the connection of a created socket is gone. The other may end at the
+    /// same time on another CPU: whoever is second forgets the socket.
+    #[inline(always)]
+    pub(crate) fn end_one(&mut self, cookie: u64) {
+        let ends = &raw mut self.ends;
+        // SAFETY: a map value, for only the table has created sockets. It may be another socket's
+        // by the time it is read: then this one is forgotten already, and the cookie is no other's.
+        let both = unsafe {
+            increment(ends);
+            ends.read_volatile() >= 2
+        };
+        if both {
+            forget(cookie);
+        }
+    }
 
     /// A new record about this socket: time, cookies, owner, direction.
     #[inline(always)]
@@ -155,74 +210,17 @@ pub(crate) fn boot_ns() -> u64 {
     unsafe { bpf_ktime_get_boot_ns() }
 }
 
-/// Flags of the storage map: both are what the kernel asks for, respectively what makes an
-/// accepted socket inherit.
-const STORAGE_FLAGS: usize = (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize;
-/// `BPF_MAP_TYPE_SK_STORAGE`.
-const SK_STORAGE: usize = 24;
-
-/// Map definition in the form loaders read from BTF: the numbers are lengths of arrays that a
-/// pointer could point to.
-#[repr(C)]
-struct StorageMap {
-    r#type: *const [i32; SK_STORAGE],
-    key: *const i32,
-    value: *const Socket,
-    max_entries: *const [i32; 0],
-    map_flags: *const [i32; STORAGE_FLAGS],
-}
-
-// SAFETY: the pointers are null and never followed; only the address of the static is used.
-unsafe impl Sync for StorageMap {}
-
-#[unsafe(link_section = ".maps")]
-#[unsafe(export_name = "SOCKETS")]
-static SOCKETS: StorageMap = StorageMap {
-    r#type: ptr::null(),
-    key: ptr::null(),
-    value: ptr::null(),
-    max_entries: ptr::null(),
-    map_flags: ptr::null(),
-};
-
-/// What is remembered about `sk`, which is the context itself in `cgroup/sock` programs and the
-/// context's `sk` in the others.
+/// What is remembered about the socket with this cookie. `sk` is the context itself in
+/// `cgroup/sock` programs and the context's `sk` in the others.
 ///
 /// # Safety
 ///
 /// `sk` must be such a pointer, and not null.
 #[inline(always)]
-pub(crate) unsafe fn get<'a>(sk: *mut c_void) -> Option<&'a mut Socket> {
-    // SAFETY: the caller vouches for `sk`; the helper returns null or a value that lives as long
-    // as the socket, which outlives the program run.
-    unsafe { bpf_sk_storage_get(map(), sk, ptr::null_mut(), 0).cast::<Socket>().as_mut() }
-}
-
-/// Like [`get`], and starts with `initial` if nothing is remembered yet. `None` only if there is
-/// no memory, which is counted.
-///
-/// # Safety
-///
-/// As for [`get`].
-#[inline(always)]
-pub(crate) unsafe fn get_or_insert<'a>(
-    sk: *mut c_void,
-    initial: &mut Socket,
-) -> Option<&'a mut Socket> {
-    let flags = u64::from(BPF_SK_STORAGE_GET_F_CREATE);
-    // SAFETY: as in `get`; the helper copies `initial`.
-    let found = unsafe {
-        bpf_sk_storage_get(map(), sk, ptr::from_mut(initial).cast(), flags)
-            .cast::<Socket>()
-            .as_mut()
-    };
-    if found.is_none() {
-        count_drop(DROP_OWNERS);
+pub(crate) unsafe fn get<'a>(cookie: u64, sk: *mut c_void) -> Option<&'a mut Socket> {
+    match find(cookie) {
+        Some(socket) if socket.flags & READ_ONLY == 0 => Some(socket),
+        // SAFETY: the caller vouches for `sk`.
+        _ => unsafe { stored(sk) },
     }
-    found
-}
-
-#[inline(always)]
-fn map() -> *mut c_void {
-    ptr::from_ref(&SOCKETS).cast_mut().cast()
 }

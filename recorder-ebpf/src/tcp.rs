@@ -5,6 +5,8 @@
 
 mod counters;
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{
@@ -24,8 +26,7 @@ use crate::{
     address::{AF_INET, Endpoint, set_ends, set_local},
     maps::emit,
     owner::read,
-    reader,
-    socket::{self, ESTABLISHED, HAS_OWNER, INHERITED, OUTGOING, Socket, WAS_READ},
+    socket::{self, CREATED, ESTABLISHED, HAS_OWNER, INHERITED, OUTGOING, Socket, WAS_READ},
 };
 
 /// A callback of a TCP socket. The return value is ignored for these operations; `reply` is left
@@ -34,8 +35,8 @@ use crate::{
 fn tcp(ctx: SockOpsContext) -> u32 {
     match read!(ctx.ops, op) {
         BPF_SOCK_OPS_TCP_CONNECT_CB => connecting(&ctx),
-        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => established(&ctx, OUTGOING),
-        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => established(&ctx, 0),
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => connected(&ctx),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => accepted(&ctx),
         BPF_SOCK_OPS_TCP_LISTEN_CB => listening(&ctx),
         BPF_SOCK_OPS_STATE_CB => state_changed(&ctx),
         BPF_SOCK_OPS_RETRANS_CB => retransmitted(&ctx),
@@ -49,46 +50,70 @@ fn tcp(ctx: SockOpsContext) -> u32 {
 #[inline(always)]
 fn connecting(ctx: &SockOpsContext) {
     watch(ctx, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
-    let Some(socket) = remember(ctx) else {
+    let cookie = cookie(ctx);
+    let Some(socket) = remember(ctx, cookie) else {
         return;
     };
-    socket.flags = (socket.flags & HAS_OWNER) | OUTGOING;
-    let record = new_record(ctx, socket, RecordKind::TcpConnect);
+    socket.flags = (socket.flags & (HAS_OWNER | CREATED)) | OUTGOING;
+    socket.begin();
+    let record = new_record(ctx, cookie, socket, RecordKind::TcpConnect);
     socket.connect_ns = record.boot_ns;
-    if socket.flags & HAS_OWNER != 0 {
-        reader::expect(record.socket_cookie, socket.owner.pid());
+    emit(&record);
+}
+
+/// The handshake of an opened connection is complete.
+#[inline(always)]
+fn connected(ctx: &SockOpsContext) {
+    watch(ctx, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
+    let cookie = cookie(ctx);
+    if let Some(socket) = remember(ctx, cookie) {
+        opened(ctx, cookie, socket);
+    }
+}
+
+#[inline(always)]
+fn opened(ctx: &SockOpsContext, cookie: u64, socket: &mut Socket) {
+    socket.flags = (socket.flags & (HAS_OWNER | CREATED)) | OUTGOING | ESTABLISHED;
+    let mut record = new_record(ctx, cookie, socket, RecordKind::TcpEstablished);
+    if socket.connect_ns != 0 {
+        let micros = record.boot_ns.wrapping_sub(socket.connect_ns) / 1_000;
+        record.latency_us = if micros > u64::from(u32::MAX) { u32::MAX } else { micros as u32 };
     }
     emit(&record);
 }
 
-/// The handshake is complete. `direction` is `OUTGOING` for the callback of an active open, else
-/// 0; a simultaneous open gets the passive callback although it was opened by a connect.
+/// The handshake of an accepted connection is complete, or of a simultaneous open, which gets this
+/// callback although it was opened by a connect.
 #[inline(always)]
-fn established(ctx: &SockOpsContext, direction: u32) {
+fn accepted(ctx: &SockOpsContext) {
+    // Those of an older listener have no flags to inherit.
     watch(ctx, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
-    let Some(socket) = remember(ctx) else {
+    let Some(sk) = sock_of(ctx) else {
         return;
     };
-    let direction = direction | (socket.flags & OUTGOING);
-    let owner = socket.flags & HAS_OWNER;
-    if direction == OUTGOING {
-        socket.flags = owner | OUTGOING | ESTABLISHED;
-        let mut record = new_record(ctx, socket, RecordKind::TcpEstablished);
-        if socket.connect_ns != 0 {
-            let micros = record.boot_ns.wrapping_sub(socket.connect_ns) / 1_000;
-            record.latency_us = if micros > u64::from(u32::MAX) { u32::MAX } else { micros as u32 };
-        }
-        emit(&record);
-    } else {
-        // Everything here but owner and namespace is the listener's.
-        socket.connect_ns = 0;
-        socket.flags = owner | ESTABLISHED | if owner == 0 { 0 } else { INHERITED };
-        let record = new_record(ctx, socket, RecordKind::TcpAccept);
-        if owner != 0 {
-            reader::expect(record.socket_cookie, socket.owner.pid());
-        }
-        emit(&record);
+    let cookie = cookie(ctx);
+    // SAFETY: `sk` is the context's socket and not null.
+    let mut known = unsafe { socket::get(cookie, sk) };
+    if let Some(socket) = &mut known
+        && socket.flags & OUTGOING != 0
+    {
+        opened(ctx, cookie, socket);
+        return;
     }
+    let mut nothing = Socket::NONE;
+    let has_stored = known.is_some();
+    let socket = known.unwrap_or(&mut nothing);
+    // Everything here but owner and namespace is the listener's.
+    let owner = socket.flags & HAS_OWNER;
+    socket.connect_ns = 0;
+    socket.flags = owner | ESTABLISHED | if owner == 0 { 0 } else { INHERITED };
+    socket.begin();
+    let record = new_record(ctx, cookie, socket, RecordKind::TcpAccept);
+    if !socket::insert(cookie, socket) && !has_stored {
+        // SAFETY: as above.
+        let _ = unsafe { socket::store(sk, socket) };
+    }
+    emit(&record);
 }
 
 /// `listen(2)` was called.
@@ -96,11 +121,17 @@ fn established(ctx: &SockOpsContext, direction: u32) {
 fn listening(ctx: &SockOpsContext) {
     // Accepted sockets start with their listener's callback flags.
     watch(ctx, BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
-    let Some(socket) = remember(ctx) else {
+    let cookie = cookie(ctx);
+    let (Some(known), Some(sk)) = (remember(ctx, cookie), sock_of(ctx)) else {
+        return;
+    };
+    // Accepted sockets start with a copy of what is stored.
+    // SAFETY: `sk` is the context's socket and not null.
+    let Some(socket) = (unsafe { socket::store(sk, known) }) else {
         return;
     };
     socket.flags &= HAS_OWNER;
-    emit(&new_listener_record(ctx, socket, RecordKind::TcpListen));
+    emit(&new_listener_record(ctx, cookie, socket, RecordKind::TcpListen));
 }
 
 /// Segments went out again. Arguments: first sequence number, number of segments, 0 if they were
@@ -110,10 +141,11 @@ fn retransmitted(ctx: &SockOpsContext) {
     if read!(ctx.ops, __bindgen_anon_1.args[2]) != 0 {
         return;
     }
-    let Some(socket) = remember(ctx) else {
+    let cookie = cookie(ctx);
+    let Some(socket) = remember(ctx, cookie) else {
         return;
     };
-    let mut record = new_record(ctx, socket, RecordKind::TcpRetransmit);
+    let mut record = new_record(ctx, cookie, socket, RecordKind::TcpRetransmit);
     record.count = u64::from(read!(ctx.ops, __bindgen_anon_1.args[1]));
     emit(&record);
 }
@@ -134,11 +166,12 @@ fn state_changed(ctx: &SockOpsContext) {
 
 #[inline(always)]
 fn closed(ctx: &SockOpsContext, old: u32) {
-    let Some(socket) = remember(ctx) else {
+    let cookie = cookie(ctx);
+    let Some(socket) = remember(ctx, cookie) else {
         return;
     };
     if old == BPF_TCP_LISTEN {
-        emit(&new_listener_record(ctx, socket, RecordKind::TcpClose));
+        emit(&new_listener_record(ctx, cookie, socket, RecordKind::TcpClose));
         return;
     }
     let kind = if socket.flags & ESTABLISHED != 0 {
@@ -150,38 +183,63 @@ fn closed(ctx: &SockOpsContext, old: u32) {
         // SYN: no record told of a beginning.
         return;
     };
-    let mut record = new_record(ctx, socket, kind);
-    if reader::was_read(record.socket_cookie) {
-        socket.flags |= WAS_READ;
-    }
-    reader::forget(record.socket_cookie);
+    let mut record = new_record(ctx, cookie, socket, kind);
     counters::write_to(ctx, socket, old, &mut record);
     emit(&record);
+    if socket.flags & CREATED != 0 {
+        socket.end_one(cookie);
+    } else {
+        forget_accepted(ctx, cookie, socket);
+    }
+}
+
+/// Leaves what matters when the last descriptor is closed, should it still be open.
+#[inline(always)]
+fn forget_accepted(ctx: &SockOpsContext, cookie: u64, socket: &Socket) {
+    if socket.reader.has_read()
+        && let Some(sk) = sock_of(ctx)
+        // SAFETY: `sk` is the context's socket and not null.
+        && let Some(stored) = unsafe { socket::stored(sk) }
+    {
+        stored.flags |= WAS_READ;
+    }
+    socket::forget(cookie);
 }
 
 /// Asks for more callbacks. The flags belong to all programs together, so none is taken away.
 #[inline(always)]
 fn watch(ctx: &SockOpsContext, flags: u32) {
-    let flags = read!(ctx.ops, bpf_sock_ops_cb_flags) | flags;
-    // Fails only where the kernel knows none of these flags, and there we were not loaded.
-    let _ = ctx.set_cb_flags(flags as i32);
+    let set = read!(ctx.ops, bpf_sock_ops_cb_flags);
+    if set & flags != flags {
+        // Fails only where the kernel knows none of these flags, and there we were not loaded.
+        let _ = ctx.set_cb_flags((set | flags) as i32);
+    }
 }
 
 /// What is remembered about the socket; older sockets start without an owner. `None` if the
 /// context has no full socket or there is no memory.
 #[inline(always)]
-fn remember<'a>(ctx: &SockOpsContext) -> Option<&'a mut Socket> {
-    let sk = read!(ctx.ops, __bindgen_anon_2.sk);
-    if sk.is_null() {
-        return None;
-    }
+fn remember<'a>(ctx: &SockOpsContext, cookie: u64) -> Option<&'a mut Socket> {
+    let sk = sock_of(ctx)?;
     // SAFETY: `sk` is the context's socket and not null.
-    unsafe { socket::get_or_insert(sk.cast(), &mut Socket::NONE.clone()) }
+    if let Some(socket) = unsafe { socket::get(cookie, sk) } {
+        return Some(socket);
+    }
+    // SAFETY: as above.
+    unsafe { socket::store(sk, &mut Socket::NONE.clone()) }
+}
+
+/// The context's socket, if it has a full one. The kernel trusts only the very pointer that was
+/// compared with null.
+#[inline(always)]
+fn sock_of(ctx: &SockOpsContext) -> Option<*mut c_void> {
+    let sk = read!(ctx.ops, __bindgen_anon_2.sk);
+    if sk.is_null() { None } else { Some(sk.cast()) }
 }
 
 #[inline(always)]
-fn new_record(ctx: &SockOpsContext, socket: &Socket, kind: RecordKind) -> Record {
-    let mut record = socket.record(kind as u8, PROTO_TCP, cookie(ctx));
+fn new_record(ctx: &SockOpsContext, cookie: u64, socket: &Socket, kind: RecordKind) -> Record {
+    let mut record = socket.record(kind as u8, PROTO_TCP, cookie);
     let local_port = read!(ctx.ops, local_port) as u16;
     // The two bytes of the port as they are in the header, in the high half of a word.
     let remote_port = u32::from_be(read!(ctx.ops, remote_port)) as u16;
@@ -204,8 +262,13 @@ fn new_record(ctx: &SockOpsContext, socket: &Socket, kind: RecordKind) -> Record
 }
 
 #[inline(always)]
-fn new_listener_record(ctx: &SockOpsContext, socket: &Socket, kind: RecordKind) -> Record {
-    let mut record = socket.record(kind as u8, PROTO_TCP, cookie(ctx));
+fn new_listener_record(
+    ctx: &SockOpsContext,
+    cookie: u64,
+    socket: &Socket,
+    kind: RecordKind,
+) -> Record {
+    let mut record = socket.record(kind as u8, PROTO_TCP, cookie);
     let port = read!(ctx.ops, local_port) as u16;
     let local = if read!(ctx.ops, family) == AF_INET {
         Endpoint::v4(read!(ctx.ops, local_ip4), port)

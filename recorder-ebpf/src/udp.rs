@@ -7,10 +7,7 @@ use core::ptr;
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_NOEXIST, bpf_sock},
-    helpers::{
-        bpf_ktime_get_boot_ns,
-        generated::{bpf_get_netns_cookie, bpf_get_socket_cookie},
-    },
+    helpers::{bpf_ktime_get_boot_ns, generated::bpf_get_netns_cookie},
     macros::{cgroup_sock, cgroup_sock_addr},
     programs::{SockAddrContext, SockContext},
 };
@@ -20,8 +17,8 @@ use schema::wire::{
 
 use crate::{
     address::{AF_INET6, Endpoint, set_ends, set_local},
-    maps::{PEERS, count_drop, emit, increment},
-    owner::{ALLOW, read, remember, sock_of, user_ip6, user_port},
+    maps::{PEERS, count_drop, emit, emit_urgent, increment},
+    owner::{ALLOW, cookie_of, read, remember, sock_of, user_ip6, user_port},
     socket::{Owner, SEEN, Socket, new_record},
 };
 
@@ -48,18 +45,17 @@ fn bound(ctx: &SockContext, local: Endpoint) {
         // A listener's TCP socket may have been made by the kernel (multipath TCP has one
         // inside), which `sock_create` does not see: the process that binds it is its owner.
         // SAFETY: the context of this hook is the socket.
-        let _ = unsafe { remember(ctx.as_ptr(), ctx.as_ptr()) };
+        let _ = unsafe { remember(cookie_of(ctx.as_ptr()), ctx.as_ptr(), ctx.as_ptr()) };
     }
     if protocol != u32::from(PROTO_UDP) {
         return;
     }
+    let cookie = cookie_of(ctx.as_ptr());
     // SAFETY: the context of this hook is the socket.
-    let Some(socket) = (unsafe { remember(ctx.as_ptr(), ctx.as_ptr()) }) else {
+    let Some(socket) = (unsafe { remember(cookie, ctx.as_ptr(), ctx.as_ptr()) }) else {
         return;
     };
     socket.flags |= SEEN;
-    // SAFETY: the helper takes the context of this hook.
-    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     let mut record = new_record(RecordKind::UdpBind as u8, PROTO_UDP, cookie);
     record.netns_cookie = socket.netns_cookie;
     Owner::current().write_to(&mut record);
@@ -70,14 +66,13 @@ fn bound(ctx: &SockContext, local: Endpoint) {
 /// A UDP socket is about to get a peer. The kernel picks the local address and port afterwards:
 /// here they are those of an earlier bind, or zero.
 #[inline(always)]
-pub(crate) fn connected(ctx: &SockAddrContext, socket: &mut Socket, remote: Endpoint) {
+pub(crate) fn connected(ctx: &SockAddrContext, cookie: u64, socket: &mut Socket, remote: Endpoint) {
     socket.flags |= SEEN;
-    // SAFETY: the helper takes the context of this hook.
-    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     let mut record = socket.record(RecordKind::UdpConnect as u8, PROTO_UDP, cookie);
     record.flags |= FLAG_OUTGOING;
     set_ends(&mut record, local_of(ctx, remote.family), remote);
-    emit(&record);
+    // Its port is looked up.
+    emit_urgent(&record);
 }
 
 /// An unconnected socket sends over IPv4; so does an IPv6 one to an IPv4-mapped address.
@@ -127,8 +122,7 @@ fn datagram(ctx: &SockAddrContext, kind: u8, remote: Endpoint, source: [u32; 4])
         return;
     }
     let key = PeerKey {
-        // SAFETY: the helper takes the context of this hook.
-        socket_cookie: unsafe { bpf_get_socket_cookie(ctx.as_ptr()) },
+        socket_cookie: cookie_of(ctx.as_ptr()),
         remote_addr: remote.bytes(),
         remote_port: remote.port,
         kind,
@@ -157,7 +151,9 @@ fn count(key: &PeerKey) -> bool {
 #[inline(always)]
 fn first(ctx: &SockAddrContext, key: &PeerKey, remote: Endpoint, source: [u32; 4]) {
     // SAFETY: `sock_of` gives the context's socket.
-    if let Some(socket) = unsafe { remember(sock_of(ctx.sock_addr).cast(), ctx.as_ptr()) } {
+    let socket =
+        unsafe { remember(key.socket_cookie, sock_of(ctx.sock_addr).cast(), ctx.as_ptr()) };
+    if let Some(socket) = socket {
         socket.flags |= SEEN;
     }
     let mut record = new_record(key.kind, PROTO_UDP, key.socket_cookie);

@@ -40,6 +40,8 @@ pub struct Batcher {
     host: Arc<str>,
     seq: u64,
     last_boot_ns: u64,
+    /// Of the first row since the last batch.
+    first_boot_ns: u64,
     offsets: Offsets,
     /// Offset that gives process start times; one for the whole recording, so that one process has
     /// one start time even if the clock is set.
@@ -69,6 +71,7 @@ impl Batcher {
             host: host.into(),
             seq: 0,
             last_boot_ns: start.boot_ns,
+            first_boot_ns: start.boot_ns,
             offsets: Offsets::new(start),
             start_offset_ns: start.offset_ns,
             ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
@@ -95,6 +98,12 @@ impl Batcher {
     #[must_use]
     pub fn last_boot_ns(&self) -> u64 {
         self.last_boot_ns
+    }
+
+    /// The time of the first row since the last batch, if there is one, likewise.
+    #[must_use]
+    pub fn first_boot_ns(&self) -> Option<u64> {
+        (!self.is_empty()).then_some(self.first_boot_ns)
     }
 
     /// The offset of the wall clock that rows of this time are given, nanoseconds.
@@ -129,6 +138,9 @@ impl Batcher {
 
     /// Adds a row.
     pub fn push(&mut self, row: &Row, processes: &mut Processes) {
+        if self.is_empty() {
+            self.first_boot_ns = row.boot_ns;
+        }
         if let Body::Clock(offset_ns) = row.body {
             self.offsets.push(Sample { boot_ns: row.boot_ns, offset_ns });
         }

@@ -177,9 +177,9 @@ impl Lives {
         }
     }
 
-    /// The last descriptor of a socket older than the hooks was closed. Returns the row that says
-    /// so, if the socket is known and was not closed before; who closes a socket that nobody was
-    /// known to hold is its owner.
+    /// The last descriptor of a socket older than the hooks was closed, or of one accepted by an older
+    /// listener after the connection had ended. Returns the row that says so, if the socket is known
+    /// and was not closed before; who closes a socket that nobody was known to hold is its owner.
     pub fn release_existing(
         &mut self,
         boot_ns: u64,
@@ -192,7 +192,7 @@ impl Lives {
             _ => Kind::TcpClose,
         };
         if std::mem::replace(&mut life.closed, true) {
-            return None;
+            return self.release(boot_ns, cookie, closer.0, closer.1);
         }
         if life.owner.is_none() {
             (life.owner, life.process) = (Some(closer.0), closer.1);

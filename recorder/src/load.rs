@@ -25,7 +25,7 @@ pub use self::{
     forwarders::ForwarderName,
     hooks::{Hook, HookStatus},
     peers::PeerTable,
-    ring::Ring,
+    ring::{Reader, Ring},
 };
 
 // The object is built for little-endian kernels, and reads tracepoints whose fields are as wide as
@@ -96,7 +96,8 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Probes, LoadError> {
         .load(OBJECT)
         .map_err(error::from_maps)?;
     let awake = Array::try_from(take_map(&mut ebpf, "AWAKE")?)?;
-    let ring = Ring::new(RingBuf::try_from(take_map(&mut ebpf, "EVENTS")?)?, awake);
+    let events = RingBuf::try_from(take_map(&mut ebpf, "EVENTS")?)?;
+    let ring = Ring::new(events, awake).map_err(LoadError::Wait)?;
     let drops = PerCpuArray::try_from(take_map(&mut ebpf, "DROPS")?)?;
     let peers = HashMap::try_from(take_map(&mut ebpf, "PEERS")?)?;
     let mut forwarders = forwarders::Forwarders::take(&mut ebpf)?;

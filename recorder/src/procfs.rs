@@ -23,6 +23,9 @@ pub use self::{
 /// hierarchy, of which there are fewer than twenty, each shorter than `PATH_MAX`.
 const MAX_READ: usize = 64 << 10;
 
+/// What usually is enough for such a file.
+const USUAL_READ: usize = 1024;
+
 /// Most bytes of a command line in the event file.
 pub const MAX_CMDLINE: usize = 4096;
 
@@ -88,7 +91,8 @@ impl ProcDir {
     fn read(&self, name: &str, most: usize) -> io::Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let file = openat(self.0.as_fd(), name, flags, Mode::empty())?;
-        let mut text = Vec::new();
+        // Else half of all calls only find out how much there is.
+        let mut text = Vec::with_capacity(most.min(USUAL_READ));
         io::Read::read_to_end(
             &mut io::Read::take(std::fs::File::from(file), most as u64),
             &mut text,

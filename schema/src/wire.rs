@@ -63,6 +63,13 @@ pub const DROP_OWNERS: u32 = 2;
 /// Number of per-CPU drop counters.
 pub const DROP_COUNTERS: u32 = 3;
 
+/// What the recorder says in the map `AWAKE`: no record is to wake it. 0 says that the record that
+/// finds the ring read to its end is.
+pub const WAKE_NEVER: u32 = 1;
+/// The same: only a record is to wake it that something has to be looked up for which may soon be
+/// gone, a process or a UDP socket's port.
+pub const WAKE_FOR_URGENT: u32 = 2;
+
 /// What a [`Record`] reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

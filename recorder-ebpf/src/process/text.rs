@@ -22,7 +22,7 @@ use aya_ebpf::{
 };
 use schema::wire::{ARGUMENTS_CUT, PATH_CUT, ProcessRecord, TEXT_MAX, TEXT_READ};
 
-use crate::{maps::emit_bytes, owner::read, socket::boot_ns};
+use crate::{maps::emit_program, owner::read, socket::boot_ns};
 
 /// Calls remembered at a time: 2.3 MiB. Those that failed are among them until others push them
 /// out.
@@ -196,7 +196,7 @@ pub(super) fn emit_with(tid: u32, record: &ProcessRecord) -> bool {
     let start = ptr::from_ref(call).cast::<u8>();
     // SAFETY: the fixed part and `TEXT_MAX` bytes of text are there.
     let bytes = unsafe { slice::from_raw_parts(start, size_of::<ProcessRecord>() + length) };
-    emit_bytes(bytes);
+    emit_program(bytes);
     forget(tid);
     true
 }

@@ -23,7 +23,7 @@ use aya_ebpf::{
 };
 use schema::wire::{FLAG_COUNTERS, Record};
 
-use super::remember;
+use super::{cookie, remember};
 use crate::{
     owner::read,
     socket::{OUTGOING, PEER_FIN, Socket},
@@ -76,7 +76,7 @@ pub(super) fn note_fin(ctx: &SockOpsContext) {
     // SAFETY: as above.
     let header_words = unsafe { header.add(12).read_volatile() } >> 4;
     let payload = read!(ctx.ops, skb_len).wrapping_sub(u32::from(header_words) * 4);
-    let Some(socket) = remember(ctx) else {
+    let Some(socket) = remember(ctx, cookie(ctx)) else {
         return;
     };
     socket.fin_end = sequence.wrapping_add(payload).wrapping_add(1);

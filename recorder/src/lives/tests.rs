@@ -50,6 +50,22 @@ fn the_closer_of_an_accepted_socket_is_its_owner() {
     assert_eq!(close.owner, Some(owner(11)));
 }
 
+/// The kernel programs have forgotten such a socket by then, and take it for one older than they.
+#[test]
+fn who_closes_an_accepted_socket_after_its_connection_is_its_owner_too() {
+    let mut lives = Lives::default();
+    let mut accept = row(Kind::TcpAccept, 5, known("10.0.0.1:80"), Some("10.0.0.2:999"));
+    lives.note(&mut accept);
+    lives.note(&mut row(Kind::TcpClose, 5, known("10.0.0.1:80"), Some("10.0.0.2:999")));
+    assert!(
+        lives.release_existing(7, 5, (owner(10), None)).is_none(),
+        "the listener's own process"
+    );
+    let found = lives.release_existing(7, 5, (owner(11), None));
+    assert_eq!(said(found), Some((Some(EventDirection::In), 11)));
+    assert!(lives.release_existing(8, 5, (owner(11), None)).is_none(), "told already");
+}
+
 /// Direction of an `owner` row, and whose it is.
 fn said(row: Option<Row>) -> Option<(Option<EventDirection>, u32)> {
     let Body::Socket(row) = row?.body else { panic!("not of a socket") };

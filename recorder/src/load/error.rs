@@ -46,6 +46,9 @@ pub enum LoadError {
         /// The map's name.
         name: &'static str,
     },
+    /// No descriptor is to be had.
+    #[error("the ring buffer cannot be waited for: {0}; raise the limit of open files")]
+    Wait(#[source] io::Error),
     /// Anything else about the maps.
     #[error("the maps of the kernel programs could not be set up: {}", innermost(.source))]
     Maps {

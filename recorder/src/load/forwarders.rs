@@ -6,7 +6,7 @@ use std::{fs, str::FromStr};
 
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData},
+    maps::{Array, HashMap, MapData},
 };
 use schema::wire::{COMM_LEN, Contents, DESCRIPTOR_PIPE, Descriptor, descriptor_key};
 
@@ -49,6 +49,8 @@ impl FromStr for ForwarderName {
 pub(super) struct Forwarders {
     names: HashMap<MapData, [u8; COMM_LEN], u32>,
     processes: HashMap<MapData, u32, u32>,
+    /// Not zero once there has been one.
+    any: Array<MapData, u32>,
     descriptors: HashMap<MapData, u64, DescriptorWords>,
     contents: HashMap<MapData, u64, ContentsWords>,
 }
@@ -58,6 +60,7 @@ impl Forwarders {
         Ok(Self {
             names: HashMap::try_from(take_map(ebpf, "FORWARDER_NAMES")?)?,
             processes: HashMap::try_from(take_map(ebpf, "FORWARDERS")?)?,
+            any: Array::try_from(take_map(ebpf, "FORWARDING")?)?,
             descriptors: HashMap::try_from(take_map(ebpf, "DESCRIPTORS")?)?,
             contents: HashMap::try_from(take_map(ebpf, "CONTENTS")?)?,
         })
@@ -107,6 +110,8 @@ impl Forwarders {
         let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let mut found = vec![];
         for pid in processes.filter(|&pid| is_one(pid)) {
+            // Before the process is there, so that nobody looks past it.
+            let _ = self.any.set(0, 1, 0);
             // A refusal says that it is known, or that there is no room for it to be watched.
             let refused = self.processes.insert(pid, 0, NEW_ONLY).is_err();
             if refused && self.processes.get(&pid, 0).is_err() {

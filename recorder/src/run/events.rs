@@ -31,7 +31,7 @@ use crate::{
     container::Directory,
     host::Host,
     interfaces::Watch,
-    load::{LoadOptions, Probes, Ring, load},
+    load::{LoadOptions, Probes, Reader, Ring, load},
     loss::{Losses, Rise},
     niceness::Niceness,
     parquet::{EventFile, FileSize, FirstPart, Written},
@@ -245,6 +245,8 @@ impl Loop {
         // millisecond, and on a busy host others would keep the loop waiting for longer.
         let hurries = self.naps.are_short();
         self.niceness = if hurries { Niceness::hurry() } else { Niceness::give_way() };
+        // What came while the programs were attached has waited, and is not on the disk.
+        self.niceness.heed(true);
         privileges::enter(Work::Events);
         let mut flush_at = Instant::now() + FLUSH_EVERY;
         let mut sweep_at = Instant::now() + SWEEP_EVERY;
@@ -259,7 +261,7 @@ impl Loop {
                 sweep_at = now + SWEEP_EVERY;
             }
             self.pipeline.release();
-            if now >= flush_at || self.pipeline.batched() >= BATCH_ROWS {
+            if now >= flush_at || self.pipeline.is_batch_due() {
                 self.flush();
                 flush_at = now + FLUSH_EVERY;
             }
@@ -270,11 +272,15 @@ impl Loop {
     /// Waits for records; true when it is time to stop.
     fn wait(&mut self) -> bool {
         let lingers = self.read_at.elapsed() < LINGER;
-        self.ring.set_awake(lingers);
-        let (wait, wake) = if lingers {
-            (self.naps.while_busy(), PollFlags::empty())
-        } else {
+        let (wait, wake) = if !lingers {
+            self.ring.tell(Reader::Asleep);
             (IDLE, PollFlags::IN)
+        } else if self.naps.are_quiet() {
+            self.nap(self.naps.while_busy());
+            (Duration::ZERO, PollFlags::empty())
+        } else {
+            self.ring.tell(Reader::Awake);
+            (self.naps.while_busy(), PollFlags::empty())
         };
         let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(wait.subsec_nanos()) };
         let mut sources = [
@@ -287,6 +293,19 @@ impl Loop {
         let _ = poll(&mut sources, Some(&timeout));
         self.niceness.heed(begin.elapsed() >= wait + LATE);
         !sources[1].revents().is_empty()
+    }
+
+    /// Leaves the ring alone for so long, or until something has to be looked up.
+    fn nap(&mut self, nap: Duration) {
+        let begin = Instant::now();
+        if self.naps.are_quiet() {
+            self.ring.tell(Reader::Napping);
+            self.ring.nap(nap);
+        } else {
+            self.ring.tell(Reader::Awake);
+            thread::sleep(nap);
+        }
+        self.niceness.heed(begin.elapsed() >= nap + LATE);
     }
 
     /// Takes what is in the ring, and what was found out about sockets. Answers first: whatever
@@ -319,10 +338,7 @@ impl Loop {
                 break;
             }
             self.pipeline.release();
-            self.ring.set_awake(true);
-            let nap = self.naps.after(read);
-            thread::sleep(nap);
-            self.niceness.heed(self.read_at.elapsed() >= nap + LATE);
+            self.nap(self.naps.after(read));
         }
         self.pipeline.apply(answers);
         self.pipeline.take_interfaces();

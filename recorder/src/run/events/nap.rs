@@ -7,16 +7,15 @@ use std::time::{Duration, Instant};
 pub(super) const SHORT: Duration = Duration::from_micros(200);
 /// The nap there when there is much to do.
 const BUSY: Duration = Duration::from_millis(1);
-/// The nap where the kernel tells of processes: a busy host then pays for some two hundred wake-ups
-/// a second, not for a thousand.
+/// The nap where the kernel tells of processes, after a record that something has to be looked up
+/// for: what begins one process often begins another, and a busy host then pays for some two
+/// hundred wake-ups a second, not for a thousand.
 const LONG: Duration = Duration::from_millis(4);
 /// The nap while all that comes is about connections of processes that have been there for a while:
-/// nothing has to be looked up before it is gone. A look costs more than the records it finds, up
-/// to some thousand connections a second.
+/// nothing has to be looked up before it is gone, and a record for which that is not so ends the
+/// nap. A look costs more than the records it finds, up to some thousand connections a second.
+/// Twice as much saved little more.
 const QUIET: Duration = Duration::from_millis(16);
-/// How long after a record that something has to be looked up for no such nap is taken: what
-/// begins one process often begins another.
-const ALERT_FOR: Duration = Duration::from_millis(250);
 /// Records at once that mean there is much to do.
 const BUSY_RECORDS: usize = 32;
 
@@ -40,6 +39,11 @@ impl Naps {
         !self.told
     }
 
+    /// Whether nothing has to be looked up soon: naps are long, until some record says otherwise.
+    pub(super) fn are_quiet(&self) -> bool {
+        self.told && self.alert_at.elapsed() >= LONG
+    }
+
     /// A record came that something has to be looked up for.
     pub(super) fn be_alert(&mut self) {
         self.alert_at = Instant::now();
@@ -50,8 +54,8 @@ impl Naps {
         match (self.told, records < BUSY_RECORDS) {
             (false, true) => SHORT,
             (false, false) => BUSY,
-            (true, _) if self.alert_at.elapsed() < ALERT_FOR => LONG,
-            (true, _) => QUIET,
+            (true, _) if self.are_quiet() => QUIET,
+            (true, _) => LONG,
         }
     }
 
@@ -66,10 +70,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_gone_soon_shortens_naps_for_a_while() {
+    fn what_may_be_gone_soon_shortens_the_next_nap() {
         let mut naps = Naps { told: true, alert_at: Instant::now() };
         assert_eq!((naps.after(1), naps.after(1000)), (LONG, LONG));
-        let Some(before) = Instant::now().checked_sub(ALERT_FOR) else { return };
+        let Some(before) = Instant::now().checked_sub(LONG) else { return };
         naps.alert_at = before;
         assert_eq!((naps.after(1), naps.while_busy()), (QUIET, QUIET));
         naps.be_alert();

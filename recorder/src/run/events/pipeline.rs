@@ -46,6 +46,9 @@ use crate::{
 const MAX_ERRORS: usize = 4096;
 /// Namespaces asked about that may be asked about again.
 const MAX_ASKED: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+/// Nanoseconds from a row on which it goes to the journal at once: half of what may be lost in a
+/// crash, and more than a row is held that waits for nothing, with the time until a batch is due.
+const OLD_NS: u64 = 500_000_000;
 /// How long an answer about a namespace is waited for before it is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -201,7 +204,6 @@ impl Pipeline {
     }
 
     fn on_process(&mut self, bytes: &[u8]) {
-        self.urgent = true;
         let Some(event) = decode_process(bytes) else {
             self.losses.add(LossStage::Ring, 1);
             return;
@@ -211,7 +213,10 @@ impl Pipeline {
                 self.processes.note(&event);
                 return;
             }
-            ProcessEvent::Exec { boot_ns, owner, .. } => (Kind::Exec, boot_ns, owner),
+            ProcessEvent::Exec { boot_ns, owner, .. } => {
+                self.urgent = true;
+                (Kind::Exec, boot_ns, owner)
+            }
             ProcessEvent::Exit { boot_ns, owner } => (Kind::Exit, boot_ns, owner),
         };
         let process = self.processes.note(&event);
@@ -325,6 +330,13 @@ impl Pipeline {
             batcher.push(&row, processes);
             spare.keep(row);
         }
+    }
+
+    /// Whether a batch is due before its time: it is full, or has rows that were kept for long by
+    /// what they waited for, and must not wait for other rows too.
+    pub(super) fn is_batch_due(&self) -> bool {
+        let is_old = |first: u64| boot_ns().saturating_sub(first) >= OLD_NS;
+        self.batched() >= super::BATCH_ROWS || self.batcher.first_boot_ns().is_some_and(is_old)
     }
 
     /// Rows in the batch.
