@@ -123,11 +123,10 @@ impl Lives {
         }
     }
 
-    /// Whether `id` is of this socket.
+    /// Whether `id` was closed.
     #[inline]
-    pub(super) fn is_of(&self, id: LifeId, (host, cookie): (HostId, u64)) -> bool {
-        let packed = &self.all[position(id.0)];
-        packed.socket_cookie == cookie && packed.host == host
+    pub(super) fn is_closed(&self, id: LifeId) -> bool {
+        self.all[position(id.0)].closed.is_some()
     }
 
     /// One more life.
@@ -276,6 +275,36 @@ impl Conversations {
         let packed = self.pack(conversation);
         self.all.push(packed);
         id
+    }
+
+    /// Whether the conversation `id` has this tuple.
+    #[inline]
+    pub(super) fn is_between(&self, id: ConversationId, tuple: FiveTuple) -> bool {
+        let &Talk { src, dst, src_port, dst_port, proto, has, .. } = &self.all[position(id.0)];
+        src_port == tuple.src.port()
+            && dst_port == tuple.dst.port()
+            && proto == tuple.proto
+            && self.addresses.is((src, has & IS_SRC_V4 != 0), tuple.src)
+            && self.addresses.is((dst, has & IS_DST_V4 != 0), tuple.dst)
+    }
+
+    /// One more row of the conversation `id`, and who talks to the peer by it.
+    #[inline]
+    pub(super) fn note(
+        &mut self,
+        id: ConversationId,
+        owner: Option<IdentityId>,
+        (kind, time_ns): (Kind, i64),
+    ) {
+        let talk = &mut self.all[position(id.0)];
+        if let Some(owner) = owner.filter(|_| talk.has & HAS_OWN == 0) {
+            talk.owner = owner.0;
+            talk.has |= HAS_OWN;
+        }
+        if time_ns < talk.opened_ns {
+            talk.opened_ns = time_ns;
+            talk.opened = kind;
+        }
     }
 
     /// What is known of a conversation has changed.

@@ -78,6 +78,9 @@ const COLUMNS: &[&str] = &[
 /// connections to others does so at once.
 const TAKEN_OVER_NS: i64 = 1_000_000_000;
 
+/// Instead of a conversation: none. No recording has so many.
+const NO_CONVERSATION: ConversationId = ConversationId(u32::MAX);
+
 /// Collects the rows of all files.
 #[derive(Default)]
 pub(super) struct Builder {
@@ -86,10 +89,10 @@ pub(super) struct Builder {
     /// (host, pid, start): position is `proc` − 1.
     processes: IndexSet<(HostId, u32, i64), RandomState>,
     sockets: Sockets,
-    /// The first conversation of every life.
-    first_conversations: Vec<Option<ConversationId>>,
+    /// The first conversation of every life; [`NO_CONVERSATION`] if it has none.
+    first_conversations: Vec<ConversationId>,
     /// All others.
-    conversations: HashMap<(LifeId, FiveTuple), ConversationId>,
+    conversations: HashMap<(LifeId, FiveTuple), ConversationId, RandomState>,
     /// Of every life, whether an `owner` row tells of it.
     refined: Vec<bool>,
     /// Positions of a life's listeners.
@@ -229,6 +232,7 @@ impl Builder {
         // By far the largest of what is not needed any more.
         drop(self.sockets);
         drop(self.first_conversations);
+        drop(self.conversations);
         out.identities = self.identities.into_iter().collect();
         out.places = self.places.finish();
         out.programs.finish(&out.identities, &self.first_seen);
