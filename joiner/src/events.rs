@@ -24,7 +24,6 @@ mod sockets;
 mod text;
 mod translation;
 
-pub(crate) use self::address::Addresses;
 pub use self::clock::{StepBack, Timeline};
 pub use self::files::EventFiles;
 pub use self::host::{Host, HostId, RecordingInfo};

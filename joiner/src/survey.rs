@@ -22,6 +22,9 @@ const MAX_FRAGMENTS: usize = 4 << 20;
 /// Jumps back of less than this are no step of the clock, nanoseconds.
 const LEAST_JUMP_NS: i64 = 1_000_000;
 
+/// Signs of connections whose flows are looked up at the same time.
+const BATCH: usize = 32;
+
 /// The first fragment of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct First {
@@ -89,6 +92,12 @@ impl Survey {
         self.fragments.push((First { key, time_ns, tuple: packet.tuple }, position));
     }
 
+    /// Keeps those of `waiting` that matter.
+    fn keep(&mut self, waiting: &mut Vec<(Syn, u64)>, known: &KnownFlows<'_>) {
+        let matters = |&(syn, _): &(Syn, u64)| known.matters(syn.tuple, syn.sign.is_end());
+        self.syns.extend(waiting.drain(..).filter(matters));
+    }
+
     fn jump(&mut self, jump: Jump) {
         if jump.from_ns - jump.to_ns >= LEAST_JUMP_NS && self.jumps.len() < MAX_JUMPS {
             self.jumps.push(jump);
@@ -98,8 +107,9 @@ impl Survey {
 
 /// What `chunk` holds of what matters.
 #[must_use]
-pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows) -> Survey {
+pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows<'_>) -> Survey {
     let mut survey = Survey::default();
+    let mut waiting = Vec::with_capacity(BATCH);
     if let Framing::Pcapng(section) = chunk.framing {
         let all = (0..section.interfaces.len()).filter_map(|id| section.interfaces.get(id));
         survey.interfaces.extend(all.filter_map(|interface| interface.name.clone()));
@@ -135,13 +145,16 @@ pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows) -> Survey {
             survey.note_first(&outer, time_ns, position);
         }
         let Some(tcp) = packet.tcp else { continue };
-        if let Some(sign) = Sign::of(&tcp)
-            && (if sign.is_end() { known.ends(packet.tuple) } else { known.contains(packet.tuple) })
-        {
+        if let Some(sign) = Sign::of(&tcp) {
             let syn = Syn { tuple: packet.tuple, time_ns, seq: tcp.seq, sign };
-            survey.syns.push((syn, position));
+            known.touch(syn.tuple);
+            waiting.push((syn, position));
+            if waiting.len() == BATCH {
+                survey.keep(&mut waiting, known);
+            }
         }
     }
+    survey.keep(&mut waiting, known);
     survey.outline = outline;
     survey
 }

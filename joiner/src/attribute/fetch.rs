@@ -40,15 +40,14 @@ impl Matcher {
             self.index.touch(*hash);
         }
         found.clear();
-        found.extend(hashed.iter().map(|(key, hash)| self.index.find(*hash, key)));
+        let known = &self.recordings.conversations;
+        found.extend(hashed.iter().map(|(key, hash)| self.index.find(*hash, key, known)));
         for place in found.iter().flatten() {
-            self.index.touch_entries(*place);
-        }
-        for (key, _) in &*hashed {
-            black_box(self.syns.attempts(key).first().map(|attempt| attempt.seq));
+            self.syns.touch(place.first);
         }
         conversations.clear();
         for place in found.iter().flatten() {
+            black_box(self.syns.attempts_of(place.first).first().map(|attempt| attempt.seq));
             let flow = self.index.flow(*place);
             let firsts = [flow.up.first(), flow.down.first()];
             conversations.extend(firsts.into_iter().flatten().map(|entry| entry.conversation));

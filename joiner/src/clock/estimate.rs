@@ -152,8 +152,9 @@ fn pairs(recordings: &Recordings, index: &Index, syns: &SynTable, host: HostId) 
             continue;
         }
         let (key, way) = conversation.tuple.canonical();
-        let [attempt] = syns.attempts(&key) else { continue };
-        let [alone, _] = index.both_ends(&key, way);
+        let Some(place) = index.look_up(&key, &recordings.conversations) else { continue };
+        let [attempt] = syns.attempts_of(place.first) else { continue };
+        let [alone, _] = index.flow(place).ends(way);
         if alone.len() == 1 && attempt.opener == way && attempt.is_seen {
             pairs.push((life.start_ns, attempt.first_ns.saturating_sub(life.start_ns)));
         }

@@ -2,7 +2,7 @@
 //! them have, or what is larger than usual, stands elsewhere.
 
 use hashbrown::HashMap;
-use schema::{EventDirection, FiveTuple, Kind, Proto};
+use schema::{EventDirection, FiveTuple, FlowKey, Kind, Proto};
 
 use super::address::Addresses;
 use super::host::HostId;
@@ -286,6 +286,14 @@ impl Conversations {
             && proto == tuple.proto
             && self.addresses.is((src, has & IS_SRC_V4 != 0), tuple.src)
             && self.addresses.is((dst, has & IS_DST_V4 != 0), tuple.dst)
+    }
+
+    /// Whether the conversation `id` is of the flow `key`.
+    #[inline]
+    pub(crate) fn is_of(&self, id: ConversationId, key: &FlowKey) -> bool {
+        let &FlowKey { proto, low, high } = key;
+        self.is_between(id, FiveTuple::new(proto, low, high))
+            || self.is_between(id, FiveTuple::new(proto, high, low))
     }
 
     /// One more row of the conversation `id`, and who talks to the peer by it.
