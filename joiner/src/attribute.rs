@@ -14,7 +14,7 @@ use schema::{Endpoint, FiveTuple, FlowKey, Kind, Proto};
 
 use crate::decode::{Origin, Packet};
 use crate::events::{HostId, Publication, Recordings};
-use crate::index::{Entry, Flow, Found as Place, Index};
+use crate::index::{Batch, Entry, Flow, Found as Place, Index};
 use crate::syn::{Syn, SynTable};
 
 mod behind;
@@ -118,24 +118,25 @@ impl<'a> KnownFlows<'a> {
         }
     }
 
-    /// Fetches what [`matters`](Self::matters) will need, without waiting for it.
-    #[inline]
-    pub fn touch(&self, tuple: FiveTuple) {
-        self.index.touch(self.index.hash(&tuple.canonical().0));
+    /// Keeps those of `syns` that matter. A SYN does if any socket had its tuple; a sign that a connection
+    /// ended, if another one had it, too, or may have had it before the recording.
+    pub fn keep<T>(&self, syns: &mut Vec<(Syn, T)>, batch: &mut Batch) {
+        let keys = syns.iter().map(|(syn, _)| syn.tuple.canonical().0);
+        self.index.find_all(keys, &self.recordings.conversations, batch);
+        let mut found = batch.found().iter();
+        syns.retain(|(syn, _)| {
+            let is_end = syn.sign.is_end();
+            let place = found.next().copied().flatten();
+            let is_known = place.is_some_and(|Place { first, .. }| {
+                let first = position(first);
+                !is_end || self.again[first / BITS] >> (first % BITS) & 1 != 0
+            });
+            is_known || self.is_translated(syn.tuple, is_end)
+        });
     }
 
-    /// Whether a SYN of this tuple matters; or when a connection of it ended (`is_end`): if another one had
-    /// it, too, or may have had it before the recording.
-    #[must_use]
-    pub fn matters(&self, tuple: FiveTuple, is_end: bool) -> bool {
-        let (key, _) = tuple.canonical();
-        let found = self.index.look_up(&key, &self.recordings.conversations);
-        let is_known = found.is_some_and(|Place { first, .. }| {
-            let first = position(first);
-            !is_end || self.again[first / BITS] >> (first % BITS) & 1 != 0
-        });
-        is_known
-            || (!self.translated.is_empty() && self.translated.contains(&key))
+    fn is_translated(&self, tuple: FiveTuple, is_end: bool) -> bool {
+        (!self.translated.is_empty() && self.translated.contains(&tuple.canonical().0))
             || (!is_end && !self.publications.is_empty() && self.publications.knows(tuple))
     }
 }
@@ -168,7 +169,7 @@ impl Matcher {
     ) -> Self {
         let translations = std::mem::take(&mut recordings.translations);
         let attempts = |key: &FlowKey| {
-            let place = index.look_up(key, &recordings.conversations);
+            let place = index.find(key, &recordings.conversations);
             seen.attempts(place.map(|place| place.first), key)
         };
         let translations = Translations::new(translations, attempts, &windows, &recordings.hosts);
@@ -212,7 +213,7 @@ impl Matcher {
     /// Where the conversations of the flow `key` are, if any socket had it.
     #[must_use]
     pub(crate) fn find(&self, key: &FlowKey) -> Option<Place> {
-        self.index.look_up(key, &self.recordings.conversations)
+        self.index.find(key, &self.recordings.conversations)
     }
 
     /// More than the number of any flow, which is [`Place::first`](crate::index::Found::first).

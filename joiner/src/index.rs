@@ -2,6 +2,7 @@
 //! serves both ends. Within one end, conversations are grouped by *lane*, the namespace they are
 //! in, and ordered by the start of their lives: one tuple is one connection at a time in each.
 
+use std::hint::black_box;
 use std::ops::Range;
 
 use hashbrown::HashMap;
@@ -79,9 +80,7 @@ type WildcardKey = (Proto, u16, Endpoint);
 
 /// All conversations, by flow.
 ///
-/// A look-up waits for memory, most of all for the slot of the flow. Whoever has many packets to look up
-/// hides that: [`hash`](Self::hash) and [`touch`](Self::touch) for all of them, then
-/// [`find`](Self::find), then [`flow`](Self::flow).
+/// Whoever has many packets looks them up together: [`find_all`](Self::find_all).
 #[derive(Debug, Default)]
 pub struct Index {
     flows: Table,
@@ -92,6 +91,30 @@ pub struct Index {
     /// How many of them are of flows.
     of_flows: usize,
     lanes: Vec<Lane>,
+}
+
+/// Flows that are looked up together, some tens.
+#[derive(Debug, Default)]
+pub struct Batch {
+    keys: Vec<(FlowKey, u64)>,
+    guesses: Vec<u32>,
+    found: Vec<Option<Found>>,
+}
+
+impl Batch {
+    /// Where the conversations of each are.
+    #[must_use]
+    pub fn found(&self) -> &[Option<Found>] {
+        &self.found
+    }
+
+    /// Where the conversations of the flow `key` are, if it was the one at `position`.
+    #[inline]
+    #[must_use]
+    pub fn found_at(&self, position: usize, key: &FlowKey) -> Option<Option<Found>> {
+        let is_it = self.keys.get(position).is_some_and(|(known, _)| known == key);
+        is_it.then(|| self.found[position])
+    }
 }
 
 /// The conversations of one flow.
@@ -132,35 +155,49 @@ impl Index {
         self.lanes[usize::try_from(id.0).unwrap_or(usize::MAX)]
     }
 
-    /// The hash of a flow, in this index.
-    #[inline]
-    #[must_use]
-    pub fn hash(&self, key: &FlowKey) -> u64 {
-        self.flows.hash(key)
-    }
-
-    /// Fetches what [`find`](Self::find) will need, without waiting for it.
-    #[inline]
-    pub fn touch(&self, hash: u64) {
-        self.flows.touch(hash);
-    }
-
-    /// Where the conversations of `key` are, whose hash is `hash`; of those that were indexed, which are
+    /// Where the conversations of the flow `key` are, of those that were indexed, which are
     /// `conversations`.
     #[inline]
     #[must_use]
-    pub fn find(&self, hash: u64, key: &FlowKey, conversations: &Conversations) -> Option<Found> {
-        self.flows.find(hash, |first| {
-            let entry = usize::try_from(first).ok().and_then(|first| self.entries.get(first));
-            entry.is_some_and(|entry| conversations.is_of(entry.conversation, key))
-        })
+    pub fn find(&self, key: &FlowKey, conversations: &Conversations) -> Option<Found> {
+        self.find_hashed(self.flows.hash(key), key, conversations)
     }
 
-    /// The same, at once.
     #[inline]
-    #[must_use]
-    pub fn look_up(&self, key: &FlowKey, conversations: &Conversations) -> Option<Found> {
-        self.find(self.hash(key), key, conversations)
+    fn find_hashed(&self, hash: u64, key: &FlowKey, all: &Conversations) -> Option<Found> {
+        let is_it = |first| self.first(first).is_some_and(|of| all.is_of(of.conversation, key));
+        self.flows.find(hash, is_it)
+    }
+
+    #[inline]
+    fn first(&self, at: u32) -> Option<&Entry> {
+        self.entries.get(usize::try_from(at).ok()?)
+    }
+
+    /// The same of many flows. Each look-up waits for memory three times: for the slot of the flow, for
+    /// its first entry, and for the conversation, which has its tuple. Here they wait together.
+    pub fn find_all(
+        &self,
+        keys: impl Iterator<Item = FlowKey>,
+        conversations: &Conversations,
+        batch: &mut Batch,
+    ) {
+        let Batch { keys: hashed, guesses, found } = batch;
+        hashed.clear();
+        hashed.extend(keys.map(|key| (key, self.flows.hash(&key))));
+        for (_, hash) in &*hashed {
+            self.flows.touch(*hash);
+        }
+        guesses.clear();
+        guesses.extend(hashed.iter().filter_map(|(_, hash)| self.flows.guess(*hash)));
+        for guess in &*guesses {
+            black_box(self.first(*guess).map(|entry| entry.start_ns));
+        }
+        for entry in guesses.iter().filter_map(|guess| self.first(*guess)) {
+            conversations.touch(entry.conversation);
+        }
+        found.clear();
+        found.extend(hashed.iter().map(|(key, hash)| self.find_hashed(*hash, key, conversations)));
     }
 
     /// All flows, in the order of their numbers.

@@ -13,6 +13,7 @@ use crate::clock::Jump;
 use crate::decode::plain::glance;
 use crate::decode::{FragmentKey, Packet, decode, decode_within};
 use crate::extra::outline::Outline;
+use crate::index::Batch;
 use crate::syn::{Sign, Syn};
 
 /// Jumps back that are kept: a capture of many interfaces may jump with every packet.
@@ -92,12 +93,6 @@ impl Survey {
         self.fragments.push((First { key, time_ns, tuple: packet.tuple }, position));
     }
 
-    /// Keeps those of `waiting` that matter.
-    fn keep(&mut self, waiting: &mut Vec<(Syn, u64)>, known: &KnownFlows<'_>) {
-        let matters = |&(syn, _): &(Syn, u64)| known.matters(syn.tuple, syn.sign.is_end());
-        self.syns.extend(waiting.drain(..).filter(matters));
-    }
-
     fn jump(&mut self, jump: Jump) {
         if jump.from_ns - jump.to_ns >= LEAST_JUMP_NS && self.jumps.len() < MAX_JUMPS {
             self.jumps.push(jump);
@@ -109,7 +104,7 @@ impl Survey {
 #[must_use]
 pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows<'_>) -> Survey {
     let mut survey = Survey::default();
-    let mut waiting = Vec::with_capacity(BATCH);
+    let (mut waiting, mut batch) = (Vec::with_capacity(BATCH), Batch::default());
     if let Framing::Pcapng(section) = chunk.framing {
         let all = (0..section.interfaces.len()).filter_map(|id| section.interfaces.get(id));
         survey.interfaces.extend(all.filter_map(|interface| interface.name.clone()));
@@ -147,14 +142,15 @@ pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows<'_>) -> Survey {
         let Some(tcp) = packet.tcp else { continue };
         if let Some(sign) = Sign::of(&tcp) {
             let syn = Syn { tuple: packet.tuple, time_ns, seq: tcp.seq, sign };
-            known.touch(syn.tuple);
             waiting.push((syn, position));
             if waiting.len() == BATCH {
-                survey.keep(&mut waiting, known);
+                known.keep(&mut waiting, &mut batch);
+                survey.syns.append(&mut waiting);
             }
         }
     }
-    survey.keep(&mut waiting, known);
+    known.keep(&mut waiting, &mut batch);
+    survey.syns.append(&mut waiting);
     survey.outline = outline;
     survey
 }

@@ -10,7 +10,7 @@ use schema::{FiveTuple, FlowKey};
 
 use crate::decode::Tcp;
 use crate::events::Conversations;
-use crate::index::Index;
+use crate::index::{Batch, Index};
 
 /// A packet that tells of an attempt to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,18 +134,14 @@ impl SynTable {
         // For each flow, how many of `syns` are its; then where the next of them goes.
         let mut places: Vec<u32> = vec![0; index.numbers()];
         let mut numbers: Vec<u32> = Vec::with_capacity(syns.len());
-        for batch in syns.chunks(BATCH) {
-            let keys = batch.iter().map(|syn| syn.tuple.canonical().0);
-            let mut hashed = [None; BATCH];
-            for (slot, key) in hashed.iter_mut().zip(keys) {
-                let hash = index.hash(&key);
-                index.touch(hash);
-                *slot = Some((key, hash));
-            }
-            for (key, hash) in hashed.into_iter().flatten() {
-                let number = match index.find(hash, &key, conversations) {
+        let mut batch = Batch::default();
+        for syns in syns.chunks(BATCH) {
+            let keys = syns.iter().map(|syn| syn.tuple.canonical().0);
+            index.find_all(keys, conversations, &mut batch);
+            for (syn, found) in syns.iter().zip(batch.found()) {
+                let number = match found {
                     Some(found) => found.first,
-                    None => *others.entry(key).or_insert_with(|| {
+                    None => *others.entry(syn.tuple.canonical().0).or_insert_with(|| {
                         places.push(0);
                         position(places.len() - 1)
                     }),

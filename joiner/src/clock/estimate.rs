@@ -152,7 +152,7 @@ fn pairs(recordings: &Recordings, index: &Index, syns: &SynTable, host: HostId) 
             continue;
         }
         let (key, way) = conversation.tuple.canonical();
-        let Some(place) = index.look_up(&key, &recordings.conversations) else { continue };
+        let Some(place) = index.find(&key, &recordings.conversations) else { continue };
         let [attempt] = syns.attempts_of(place.first) else { continue };
         let [alone, _] = index.flow(place).ends(way);
         if alone.len() == 1 && attempt.opener == way && attempt.is_seen {

@@ -123,6 +123,14 @@ impl Lives {
         }
     }
 
+    /// Reads of the life `id`, so that it is near when it is needed, without waiting for it.
+    #[inline]
+    pub(crate) fn touch(&self, id: LifeId) {
+        if let Some(life) = self.all.get(position(id.0)) {
+            std::hint::black_box((life.socket_cookie, life.closed));
+        }
+    }
+
     /// Whether `id` was closed.
     #[inline]
     pub(super) fn is_closed(&self, id: LifeId) -> bool {
@@ -275,6 +283,14 @@ impl Conversations {
         let packed = self.pack(conversation);
         self.all.push(packed);
         id
+    }
+
+    /// Reads of the conversation `id`, so that it is near when it is needed, without waiting for it.
+    #[inline]
+    pub(crate) fn touch(&self, id: ConversationId) {
+        if let Some(talk) = self.all.get(position(id.0)) {
+            std::hint::black_box(talk.life);
+        }
     }
 
     /// Whether the conversation `id` has this tuple.

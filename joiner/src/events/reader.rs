@@ -1,6 +1,8 @@
 //! Files to tables: what each recording says of itself, and its rows one by one ([`rows`] for
 //! those of sockets, [`tables`] for all others).
 
+use std::hint::black_box;
+use std::ops::Range;
 use std::path::Path;
 
 use foldhash::fast::RandomState;
@@ -78,6 +80,10 @@ const COLUMNS: &[&str] = &[
 /// connections to others does so at once.
 const TAKEN_OVER_NS: i64 = 1_000_000_000;
 
+/// Rows whose sockets are looked up at the same time: as many as a processor waits for at once, and
+/// some more.
+const AHEAD: usize = 32;
+
 /// Instead of a conversation: none. No recording has so many.
 const NO_CONVERSATION: ConversationId = ConversationId(u32::MAX);
 
@@ -93,6 +99,8 @@ pub(super) struct Builder {
     first_conversations: Vec<ConversationId>,
     /// All others.
     conversations: HashMap<(LifeId, FiveTuple), ConversationId, RandomState>,
+    /// The lives that rows are about which come next.
+    fetched: Vec<LifeId>,
     /// Of every life, whether an `owner` row tells of it.
     refined: Vec<bool>,
     /// Positions of a life's listeners.
@@ -128,6 +136,9 @@ impl Builder {
         decode::each(&file.groups(COLUMNS), threads, |Decoded { batch, mut cache }| {
             let columns = batch.columns()?;
             for row in 0..batch.len() {
+                if row % AHEAD == 0 {
+                    self.fetch(host, &columns, row..batch.len().min(row + AHEAD));
+                }
                 let Some(time_ns) = self.time(host, &columns, &mut part, row) else { continue };
                 self.number_row(host, &columns, &mut part, number, (row, time_ns));
                 self.add_row((host, row, time_ns), &columns, &mut cache, &mut part);
@@ -157,6 +168,22 @@ impl Builder {
             add_lost(&mut info.lost, &stage, count);
         }
         Ok(())
+    }
+
+    /// Reads what these rows will change: that of sockets which were open for long is far away, and for
+    /// many rows at a time that is waited for once.
+    fn fetch(&mut self, host: HostId, columns: &Columns<'_>, rows: Range<usize>) {
+        let Self { out, sockets, refined, first_conversations, fetched, .. } = self;
+        fetched.clear();
+        let cookies = rows.filter_map(|row| columns.socket_cookie.get(row));
+        fetched.extend(cookies.filter_map(|cookie| sockets.known((host, cookie))));
+        for &life in &*fetched {
+            out.lives.touch(life);
+            black_box((refined[position(life.0)], first_conversations[position(life.0)]));
+        }
+        for life in &*fetched {
+            out.conversations.touch(first_conversations[position(life.0)]);
+        }
     }
 
     /// Index of a recording's info and numbers; a file without an id is one by itself.

@@ -29,6 +29,19 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
+    /// The latest life of `socket`, if it has one.
+    #[inline]
+    pub(super) fn known(&self, (host, cookie): (HostId, u64)) -> Option<LifeId> {
+        let size = BLOCK as u64;
+        let key = (host, cookie / size);
+        let block = match self.last {
+            Some((last, block)) if last == key => block,
+            _ => *self.blocks.get(&key)?,
+        };
+        let within = usize::try_from(cookie % size).unwrap_or(0);
+        Some(self.lives[super::position(block)][within]).filter(|&life| life != NO_LIFE)
+    }
+
     /// The latest life of `socket`, to be read or set; [`NO_LIFE`] if it has none yet.
     pub(super) fn latest(&mut self, (host, cookie): (HostId, u64)) -> &mut LifeId {
         let size = BLOCK as u64;

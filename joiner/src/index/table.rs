@@ -114,6 +114,22 @@ impl Table {
         }
     }
 
+    /// Where the entries of a flow of hash `hash` probably are: of the one whose bits in the table agree.
+    #[inline]
+    pub(super) fn guess(&self, hash: u64) -> Option<u32> {
+        let (mut at, tag) = (self.home(hash), tag(hash));
+        loop {
+            let slot = self.slots.get(at)?;
+            if slot.is_free() {
+                return None;
+            }
+            if slot.tag == tag {
+                return Some(slot.first);
+            }
+            at = self.next(at);
+        }
+    }
+
     #[inline]
     fn next(&self, at: usize) -> usize {
         if at + 1 == self.slots.len() { 0 } else { at + 1 }
