@@ -141,6 +141,6 @@ impl Matcher {
         let conversation = self.recordings.conversation(conversation);
         let life = conversation.life;
         let handed = self.handed_over.has(life).then(|| self.recordings.handed_over(life, time_ns));
-        handed.flatten().or(conversation.owner).or(self.recordings.life(life).owner)
+        handed.flatten().or(conversation.owner).or_else(|| self.recordings.lives.owner(life))
     }
 }

@@ -123,6 +123,22 @@ impl Lives {
         }
     }
 
+    /// The owner of the life `id`, which must come from here.
+    #[inline]
+    #[must_use]
+    pub fn owner(&self, id: LifeId) -> Option<IdentityId> {
+        let packed = &self.all[position(id.0)];
+        (packed.has & HAS_OWNER != 0).then_some(IdentityId(packed.owner))
+    }
+
+    /// The thread of the life `id`, if it has that owner.
+    #[inline]
+    #[must_use]
+    pub fn thread_of(&self, id: LifeId, owner: IdentityId) -> Option<u32> {
+        let packed = &self.all[position(id.0)];
+        (packed.has & HAS_TID != 0 && self.owner(id) == Some(owner)).then_some(packed.tid)
+    }
+
     /// Reads of the life `id`, so that it is near when it is needed, without waiting for it.
     #[inline]
     pub(crate) fn touch(&self, id: LifeId) {
@@ -436,6 +452,11 @@ mod tests {
             let mut lives = Lives::default();
             let ids = [&first, &second].map(|life| lives.push(life));
             prop_assert_eq!(lives.get(ids[0]), first);
+            prop_assert_eq!(lives.owner(ids[0]), first.owner);
+            for owner in first.owner.into_iter().chain([IdentityId(7)]) {
+                let want = first.tid.filter(|_| first.owner == Some(owner));
+                prop_assert_eq!(lives.thread_of(ids[0], owner), want);
+            }
             lives.set(ids[0], &third);
             prop_assert_eq!(lives.iter().collect::<Vec<_>>(), vec![third, second]);
         }

@@ -19,7 +19,7 @@ use super::identity::{Identity, IdentityId};
 use super::life::{ConversationId, LifeId};
 use super::place::{NamespaceKey, PlaceBuilder};
 use super::sequence::Sequence;
-use super::sockets::Sockets;
+use super::sockets::{NO_LIFE, Sockets};
 use super::{Recordings, position};
 
 mod rows;
@@ -88,7 +88,6 @@ const AHEAD: usize = 32;
 const NO_CONVERSATION: ConversationId = ConversationId(u32::MAX);
 
 /// Collects the rows of all files.
-#[derive(Default)]
 pub(super) struct Builder {
     out: Recordings,
     identities: IndexSet<Identity, RandomState>,
@@ -99,8 +98,11 @@ pub(super) struct Builder {
     first_conversations: Vec<ConversationId>,
     /// All others.
     conversations: HashMap<(LifeId, FiveTuple), ConversationId, RandomState>,
-    /// The lives that rows are about which come next.
-    fetched: Vec<LifeId>,
+    /// The latest lives of the sockets of the next rows, by the place of the row among [`AHEAD`];
+    /// [`NO_LIFE`] of those that are looked up when it is their turn.
+    fetched: [LifeId; AHEAD],
+    /// Whether a socket got another life since these were looked up.
+    has_again: bool,
     /// Of every life, whether an `owner` row tells of it.
     refined: Vec<bool>,
     /// Positions of a life's listeners.
@@ -111,6 +113,27 @@ pub(super) struct Builder {
     standing: tables::Standing,
     /// The numbers of the recording with the same index among the infos.
     recordings: Vec<Sequence>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            out: Recordings::default(),
+            identities: IndexSet::default(),
+            processes: IndexSet::default(),
+            sockets: Sockets::default(),
+            first_conversations: vec![],
+            conversations: HashMap::default(),
+            fetched: [NO_LIFE; AHEAD],
+            has_again: false,
+            refined: vec![],
+            listeners: HashMap::default(),
+            places: PlaceBuilder::default(),
+            first_seen: vec![],
+            standing: tables::Standing::default(),
+            recordings: vec![],
+        }
+    }
 }
 
 impl Builder {
@@ -170,18 +193,22 @@ impl Builder {
         Ok(())
     }
 
-    /// Reads what these rows will change: that of sockets which were open for long is far away, and for
-    /// many rows at a time that is waited for once.
+    /// Looks up the sockets of these rows, and reads what they will change: that of sockets which were
+    /// open for long is far away, and for many rows at a time that is waited for once.
     fn fetch(&mut self, host: HostId, columns: &Columns<'_>, rows: Range<usize>) {
-        let Self { out, sockets, refined, first_conversations, fetched, .. } = self;
-        fetched.clear();
-        let cookies = rows.filter_map(|row| columns.socket_cookie.get(row));
-        fetched.extend(cookies.filter_map(|cookie| sockets.known((host, cookie))));
-        for &life in &*fetched {
-            out.lives.touch(life);
-            black_box((refined[position(life.0)], first_conversations[position(life.0)]));
+        let Self { out, sockets, refined, first_conversations, fetched, has_again, .. } = self;
+        *fetched = [NO_LIFE; AHEAD];
+        *has_again = false;
+        for (row, fetched) in rows.zip(&mut *fetched) {
+            if let Some(life) = columns.socket_cookie.get(row).map(|of| sockets.get((host, of)))
+                && life != NO_LIFE
+            {
+                out.lives.touch(life);
+                black_box((refined[position(life.0)], first_conversations[position(life.0)]));
+                *fetched = life;
+            }
         }
-        for life in &*fetched {
+        for life in fetched.iter().filter(|&&life| life != NO_LIFE) {
             out.conversations.touch(first_conversations[position(life.0)]);
         }
     }

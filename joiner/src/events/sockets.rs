@@ -29,23 +29,24 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// The latest life of `socket`, if it has one.
+    /// The latest life of `socket`; [`NO_LIFE`] if it has none yet.
     #[inline]
-    pub(super) fn known(&self, (host, cookie): (HostId, u64)) -> Option<LifeId> {
-        let size = BLOCK as u64;
-        let key = (host, cookie / size);
+    pub(super) fn get(&mut self, (host, cookie): (HostId, u64)) -> LifeId {
+        let (key, within) = place((host, cookie));
         let block = match self.last {
             Some((last, block)) if last == key => block,
-            _ => *self.blocks.get(&key)?,
+            _ => {
+                let Some(&block) = self.blocks.get(&key) else { return NO_LIFE };
+                self.last = Some((key, block));
+                block
+            }
         };
-        let within = usize::try_from(cookie % size).unwrap_or(0);
-        Some(self.lives[super::position(block)][within]).filter(|&life| life != NO_LIFE)
+        self.lives[super::position(block)][within]
     }
 
     /// The latest life of `socket`, to be read or set; [`NO_LIFE`] if it has none yet.
-    pub(super) fn latest(&mut self, (host, cookie): (HostId, u64)) -> &mut LifeId {
-        let size = BLOCK as u64;
-        let key = (host, cookie / size);
+    pub(super) fn latest(&mut self, socket: (HostId, u64)) -> &mut LifeId {
+        let (key, within) = place(socket);
         let block = match self.last {
             Some((last, block)) if last == key => block,
             _ => {
@@ -58,9 +59,15 @@ impl Sockets {
                 block
             }
         };
-        let within = usize::try_from(cookie % size).unwrap_or(0);
         &mut self.lives[super::position(block)][within]
     }
+}
+
+/// The block of a socket, and its place there.
+#[inline]
+fn place((host, cookie): (HostId, u64)) -> (BlockKey, usize) {
+    let size = BLOCK as u64;
+    ((host, cookie / size), usize::try_from(cookie % size).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -84,8 +91,10 @@ mod tests {
             let mut model: HashMap<(HostId, u64), LifeId> = HashMap::new();
             for (number, (host, cookie, is_new)) in (0..).zip(rows) {
                 let socket = (HostId(host), cookie);
+                let want = model.get(&socket).copied().unwrap_or(NO_LIFE);
+                prop_assert_eq!(sockets.get(socket), want);
                 let latest = sockets.latest(socket);
-                prop_assert_eq!(*latest, model.get(&socket).copied().unwrap_or(NO_LIFE));
+                prop_assert_eq!(*latest, want);
                 if is_new {
                     *latest = LifeId(number);
                     model.insert(socket, LifeId(number));

@@ -4,7 +4,7 @@
 use schema::rows::{Columns, TextColumn};
 use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto};
 
-use super::{Builder, NO_CONVERSATION, Part, Row, parse_addr, parse_proto, position};
+use super::{AHEAD, Builder, NO_CONVERSATION, Part, Row, parse_addr, parse_proto, position};
 use crate::events::cache::{BatchCache, Cached};
 use crate::events::decode::NO_ROW;
 use crate::events::host::HostId;
@@ -48,7 +48,11 @@ impl Builder {
         let Row { columns, row: at, kind, .. } = row;
         let Some(cookie) = columns.socket_cookie.get(at) else { return };
         let owner = self.who(row, cache);
-        let life = self.life(row.host, cookie, kind, row.time_ns);
+        let life = match self.fetched[at % AHEAD] {
+            // Which of a socket's connections it is of depends on the rows before.
+            life if life != NO_LIFE && kind != Kind::TcpConnect && !self.has_again => life,
+            _ => self.life(row.host, cookie, kind, row.time_ns),
+        };
         let local = cache.local.get(&columns.local_addr, at, parse_addr);
         let proto = cache.proto.get(&columns.proto, at, parse_proto);
         let (Some(proto), Some(local)) = (proto, local) else {
@@ -90,6 +94,7 @@ impl Builder {
         if *latest != NO_LIFE && (kind != Kind::TcpConnect || !lives.is_closed(*latest)) {
             return *latest;
         }
+        self.has_again |= *latest != NO_LIFE;
         *latest = lives.push(&Life {
             host,
             socket_cookie: cookie,
