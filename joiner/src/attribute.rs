@@ -102,8 +102,8 @@ impl<'a> KnownFlows<'a> {
         let mut again = vec![0; index.numbers().div_ceil(BITS)];
         for Flow { number, up, down } in index.flows() {
             let is_old = |entry: &Entry| {
-                let life = recordings.conversation(entry.conversation).life;
-                recordings.life(life).opened == Kind::Socket
+                let life = recordings.conversations.life(entry.conversation);
+                recordings.lives.opened(life) == Kind::Socket
             };
             if up.len() > 1 || down.len() > 1 || up.iter().chain(down).any(is_old) {
                 again[position(number) / BITS] |= 1 << (position(number) % BITS);

@@ -48,7 +48,7 @@ impl Matcher {
         }
         for id in &*conversations {
             black_box(self.own_syns.of(*id));
-            self.recordings.lives.touch(self.recordings.conversation(*id).life);
+            self.recordings.lives.touch(self.recordings.conversations.life(*id));
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Files to tables: what each recording says of itself, and its rows one by one ([`rows`] for
 //! those of sockets, [`tables`] for all others).
 
-use std::hint::black_box;
-use std::ops::Range;
 use std::path::Path;
 
 use foldhash::fast::RandomState;
@@ -193,26 +191,6 @@ impl Builder {
         Ok(())
     }
 
-    /// Looks up the sockets of these rows, and reads what they will change: that of sockets which were
-    /// open for long is far away, and for many rows at a time that is waited for once.
-    fn fetch(&mut self, host: HostId, columns: &Columns<'_>, rows: Range<usize>) {
-        let Self { out, sockets, refined, first_conversations, fetched, has_again, .. } = self;
-        *fetched = [NO_LIFE; AHEAD];
-        *has_again = false;
-        for (row, fetched) in rows.zip(&mut *fetched) {
-            if let Some(life) = columns.socket_cookie.get(row).map(|of| sockets.get((host, of)))
-                && life != NO_LIFE
-            {
-                out.lives.touch(life);
-                black_box((refined[position(life.0)], first_conversations[position(life.0)]));
-                *fetched = life;
-            }
-        }
-        for life in fetched.iter().filter(|&&life| life != NO_LIFE) {
-            out.conversations.touch(first_conversations[position(life.0)]);
-        }
-    }
-
     /// Index of a recording's info and numbers; a file without an id is one by itself.
     fn recording(&mut self, id: &str, path: &Path, host: &str) -> usize {
         let known = self.out.infos.iter().position(|info| !id.is_empty() && info.recording == id);
@@ -295,7 +273,12 @@ impl Builder {
             info.missing_rows = numbers.missing_rows.saturating_sub(told_rows(&info.lost));
         }
         let datagrams = lives_of_datagrams(&out);
+        let has_losses = out.hosts.iter().any(|host| !host.losses().is_empty());
         for (id, is_udp) in out.lives.ids().zip(datagrams) {
+            // Nearly all are closed, and nearly always nothing was lost.
+            if !has_losses && out.lives.is_closed(id) {
+                continue;
+            }
             let mut life = out.lives.get(id);
             if life.closed.is_some() {
                 let host = &out.hosts[usize::from(life.host.0)];
@@ -336,8 +319,9 @@ impl Builder {
 /// For each life, whether it is a UDP socket's.
 fn lives_of_datagrams(recordings: &Recordings) -> Vec<bool> {
     let of_listeners = recordings.listeners.iter().map(|listener| (listener.life, listener.proto));
-    let conversations = recordings.conversations.iter();
-    let all = conversations.map(|of| (of.life, of.tuple.proto)).chain(of_listeners);
+    let conversations = &recordings.conversations;
+    let all = conversations.ids().map(|id| (conversations.life(id), conversations.proto(id)));
+    let all = all.chain(of_listeners);
     let mut found = vec![false; recordings.lives.len()];
     for (life, _) in all.filter(|&(_, proto)| proto == Proto::UDP) {
         found[position(life.0)] = true;

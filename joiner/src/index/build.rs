@@ -237,11 +237,12 @@ struct Lanes {
 impl Lanes {
     fn new(recordings: &Recordings) -> Self {
         let (mut all, mut hosts): (Vec<Lane>, usize) = (vec![], 0);
-        for life in recordings.lives.iter() {
-            hosts = hosts.max(usize::from(life.host.0) + 1);
-            let Some(namespace) = life.namespace else { continue };
+        for id in recordings.lives.ids() {
+            let (host, namespace) = recordings.lives.place(id);
+            hosts = hosts.max(usize::from(host.0) + 1);
+            let Some(namespace) = namespace else { continue };
             // A namespace is one host's.
-            let lane = Lane { host: life.host, namespace: Some(namespace) };
+            let lane = Lane { host, namespace: Some(namespace) };
             if number(namespace.0) >= all.len() {
                 all.resize(number(namespace.0) + 1, lane);
             }

@@ -1,6 +1,9 @@
 //! Rows of sockets to lives. They may come in any order within a life: each fact is taken from the
 //! row that states it, times are minima and maxima.
 
+use std::hint::black_box;
+use std::ops::Range;
+
 use schema::rows::{Columns, TextColumn};
 use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto};
 
@@ -15,6 +18,26 @@ use crate::events::sockets::NO_LIFE;
 use crate::events::text::TextId;
 
 impl Builder {
+    /// Looks up the sockets of these rows, and reads what they will change: that of sockets which were
+    /// open for long is far away, and for many rows at a time that is waited for once.
+    pub(super) fn fetch(&mut self, host: HostId, columns: &Columns<'_>, rows: Range<usize>) {
+        let Self { out, sockets, refined, first_conversations, fetched, has_again, .. } = self;
+        *fetched = [NO_LIFE; AHEAD];
+        *has_again = false;
+        for (row, fetched) in rows.zip(&mut *fetched) {
+            if let Some(life) = columns.socket_cookie.get(row).map(|of| sockets.get((host, of)))
+                && life != NO_LIFE
+            {
+                out.lives.touch(life);
+                black_box((refined[position(life.0)], first_conversations[position(life.0)]));
+                *fetched = life;
+            }
+        }
+        for life in fetched.iter().filter(|&&life| life != NO_LIFE) {
+            out.conversations.touch(first_conversations[position(life.0)]);
+        }
+    }
+
     /// Adds one row; `time_ns` is steady.
     pub(super) fn add_row(
         &mut self,
