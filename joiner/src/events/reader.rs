@@ -17,7 +17,7 @@ use super::identity::{Identity, IdentityId};
 use super::life::{ConversationId, LifeId};
 use super::place::{NamespaceKey, PlaceBuilder};
 use super::sequence::Sequence;
-use super::sockets::{NO_LIFE, Sockets};
+use super::sockets::Sockets;
 use super::{Recordings, position};
 
 mod rows;
@@ -86,6 +86,7 @@ const AHEAD: usize = 32;
 const NO_CONVERSATION: ConversationId = ConversationId(u32::MAX);
 
 /// Collects the rows of all files.
+#[derive(Default)]
 pub(super) struct Builder {
     out: Recordings,
     identities: IndexSet<Identity, RandomState>,
@@ -96,9 +97,9 @@ pub(super) struct Builder {
     first_conversations: Vec<ConversationId>,
     /// All others.
     conversations: HashMap<(LifeId, FiveTuple), ConversationId, RandomState>,
-    /// The latest lives of the sockets of the next rows, by the place of the row among [`AHEAD`];
-    /// [`NO_LIFE`] of those that are looked up when it is their turn.
-    fetched: [LifeId; AHEAD],
+    /// The latest lives of the sockets of the next rows, of which there are [`AHEAD`] at most;
+    /// [`NO_LIFE`](super::sockets::NO_LIFE) of those that are looked up when it is their turn.
+    fetched: Vec<LifeId>,
     /// Whether a socket got another life since these were looked up.
     has_again: bool,
     /// Of every life, whether an `owner` row tells of it.
@@ -111,27 +112,6 @@ pub(super) struct Builder {
     standing: tables::Standing,
     /// The numbers of the recording with the same index among the infos.
     recordings: Vec<Sequence>,
-}
-
-impl Default for Builder {
-    fn default() -> Self {
-        Self {
-            out: Recordings::default(),
-            identities: IndexSet::default(),
-            processes: IndexSet::default(),
-            sockets: Sockets::default(),
-            first_conversations: vec![],
-            conversations: HashMap::default(),
-            fetched: [NO_LIFE; AHEAD],
-            has_again: false,
-            refined: vec![],
-            listeners: HashMap::default(),
-            places: PlaceBuilder::default(),
-            first_seen: vec![],
-            standing: tables::Standing::default(),
-            recordings: vec![],
-        }
-    }
 }
 
 impl Builder {

@@ -22,17 +22,17 @@ impl Builder {
     /// open for long is far away, and for many rows at a time that is waited for once.
     pub(super) fn fetch(&mut self, host: HostId, columns: &Columns<'_>, rows: Range<usize>) {
         let Self { out, sockets, refined, first_conversations, fetched, has_again, .. } = self;
-        *fetched = [NO_LIFE; AHEAD];
         *has_again = false;
-        for (row, fetched) in rows.zip(&mut *fetched) {
-            if let Some(life) = columns.socket_cookie.get(row).map(|of| sockets.get((host, of)))
-                && life != NO_LIFE
-            {
+        fetched.clear();
+        fetched.extend(rows.map(|row| {
+            let cookie = columns.socket_cookie.get(row);
+            let life = cookie.map_or(NO_LIFE, |cookie| sockets.get((host, cookie)));
+            if life != NO_LIFE {
                 out.lives.touch(life);
                 black_box((refined[position(life.0)], first_conversations[position(life.0)]));
-                *fetched = life;
             }
-        }
+            life
+        }));
         for life in fetched.iter().filter(|&&life| life != NO_LIFE) {
             out.conversations.touch(first_conversations[position(life.0)]);
         }
