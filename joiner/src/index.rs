@@ -254,3 +254,6 @@ impl Index {
 fn position(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;
