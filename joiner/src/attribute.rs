@@ -13,9 +13,9 @@ use schema::annotation::{Match, Reason, Rule};
 use schema::{Endpoint, FiveTuple, FlowKey, Kind, Proto};
 
 use crate::decode::{Origin, Packet};
-use crate::events::{Conversation, HostId, Publication, Recordings};
-use crate::index::{Entry, Found as Place, Index};
-use crate::syn::{Syn, SynTable};
+use crate::events::{HostId, Publication, Recordings};
+use crate::index::{Batch, Entry, Flow, Found as Place, Index};
+use crate::syn::{Sign, Syn, SynTable};
 
 mod behind;
 mod elsewhere;
@@ -85,53 +85,65 @@ pub struct Matcher {
 
 /// The flows whose SYNs matter.
 #[derive(Debug)]
-pub struct KnownFlows {
+pub struct KnownFlows<'a> {
+    recordings: &'a Recordings,
     index: Arc<Index>,
     translated: hashbrown::HashSet<FlowKey>,
-    /// Flows of which the capture may have several connections.
-    again: hashbrown::HashSet<FlowKey>,
+    /// Numbers of flows of which the capture may have several connections, one bit for each.
+    again: Vec<u64>,
     publications: Publications,
 }
 
-impl KnownFlows {
+impl<'a> KnownFlows<'a> {
     /// Those of `recordings`, whose conversations `index` has, and of the user's own table.
     #[must_use]
-    pub fn new(recordings: &Recordings, index: Arc<Index>, table: &[Publication]) -> Self {
+    pub fn new(recordings: &'a Recordings, index: Arc<Index>, table: &[Publication]) -> Self {
         let all = recordings.publications.iter().chain(table).copied().collect();
-        let several = |conversation: &Conversation| {
-            let (key, way) = conversation.tuple.canonical();
-            let is_old = recordings.life(conversation.life).opened == Kind::Socket;
-            conversation.tuple.proto == Proto::TCP
-                && (is_old || index.both_ends(&key, way)[0].len() > 1)
-        };
-        let again = recordings.conversations.iter().filter(several);
-        let again = again.map(|conversation| conversation.tuple.canonical().0).collect();
+        let mut again = vec![0; index.numbers().div_ceil(BITS)];
+        for Flow { number, up, down } in index.flows() {
+            let is_old = |entry: &Entry| {
+                let life = recordings.conversations.life(entry.conversation);
+                recordings.lives.opened(life) == Kind::Socket
+            };
+            if up.len() > 1 || down.len() > 1 || up.iter().chain(down).any(is_old) {
+                again[position(number) / BITS] |= 1 << (position(number) % BITS);
+            }
+        }
         Self {
             again,
+            recordings,
             index,
             translated: translate::known_flows(&recordings.translations).collect(),
             publications: Publications::new(all),
         }
     }
 
-    /// Whether a SYN of this tuple matters.
-    #[must_use]
-    pub fn contains(&self, tuple: FiveTuple) -> bool {
-        self.index.knows(tuple)
-            || (!self.translated.is_empty() && self.translated.contains(&tuple.canonical().0))
-            || (!self.publications.is_empty() && self.publications.knows(tuple))
+    /// Keeps those of `syns` that matter. A SYN does if any socket had its tuple, and so does a reset, as it
+    /// tells that what a SYN began came to nothing; a FIN, if another one had the tuple, too, or may have
+    /// had it before the recording.
+    pub fn keep<T>(&self, syns: &mut Vec<(Syn, T)>, batch: &mut Batch) {
+        let keys = syns.iter().map(|(syn, _)| syn.tuple.canonical().0);
+        self.index.find_all(keys, &self.recordings.conversations, batch);
+        let mut found = batch.found().iter();
+        syns.retain(|(syn, _)| {
+            let is_end = syn.sign == Sign::Fin;
+            let place = found.next().copied().flatten();
+            let is_known = place.is_some_and(|Place { first, .. }| {
+                let first = position(first);
+                !is_end || self.again[first / BITS] >> (first % BITS) & 1 != 0
+            });
+            is_known || self.is_translated(syn.tuple, is_end)
+        });
     }
 
-    /// Whether it matters when a connection of this tuple ended: another one had it, too, or may have
-    /// had it before the recording.
-    #[must_use]
-    pub fn ends(&self, tuple: FiveTuple) -> bool {
-        let is_in = |flows: &hashbrown::HashSet<FlowKey>| {
-            !flows.is_empty() && flows.contains(&tuple.canonical().0)
-        };
-        is_in(&self.again) || is_in(&self.translated)
+    fn is_translated(&self, tuple: FiveTuple, is_end: bool) -> bool {
+        (!self.translated.is_empty() && self.translated.contains(&tuple.canonical().0))
+            || (!is_end && !self.publications.is_empty() && self.publications.knows(tuple))
     }
 }
+
+/// Flows of one word.
+const BITS: usize = u64::BITS as usize;
 
 impl Matcher {
     /// A matcher over `recordings`, with the SYNs of the whole capture, and published ports that
@@ -144,7 +156,7 @@ impl Matcher {
         table: &[Publication],
         windows: Windows,
     ) -> Self {
-        let seen = SynTable::from_unordered(&mut syns);
+        let seen = SynTable::from_unordered(&mut syns, &index, &recordings.conversations);
         Self::with_syns(recordings, index, (syns, seen), table, windows)
     }
 
@@ -157,10 +169,18 @@ impl Matcher {
         windows: Windows,
     ) -> Self {
         let translations = std::mem::take(&mut recordings.translations);
-        let translations = Translations::new(translations, &seen, &windows, &recordings.hosts);
+        let attempts = |key: &FlowKey| {
+            let place = index.find(key, &recordings.conversations);
+            seen.attempts(place.map(|place| place.first), key)
+        };
+        let translations = Translations::new(translations, attempts, &windows, &recordings.hosts);
         let until_ns = recordings.hosts.iter().flat_map(|host| &host.recorded);
         translations.share(&mut syns, until_ns.map(|&(_, to)| to).max().unwrap_or(i64::MAX));
-        let syns = if translations.is_empty() { seen } else { SynTable::from_unordered(&mut syns) };
+        let syns = if translations.is_empty() {
+            seen
+        } else {
+            SynTable::from_unordered(&mut syns, &index, &recordings.conversations)
+        };
         let own_syns = OwnSyns::assign(&recordings, &index, &syns, windows.before_ns);
         let publications = recordings.publications.iter().chain(table).copied().collect();
         Self {
@@ -194,7 +214,7 @@ impl Matcher {
     /// Where the conversations of the flow `key` are, if any socket had it.
     #[must_use]
     pub(crate) fn find(&self, key: &FlowKey) -> Option<Place> {
-        self.index.find(self.index.hash(key), key)
+        self.index.find(key, &self.recordings.conversations)
     }
 
     /// More than the number of any flow, which is [`Place::first`](crate::index::Found::first).
@@ -218,9 +238,9 @@ impl Matcher {
         seen: &Seen<'_>,
     ) -> Verdict {
         let (key, way) = packet.tuple.canonical();
-        let both = place.map_or([&[][..]; 2], |place| self.index.flow(place).ends(way));
+        let (flow, both) = (place.map(|place| place.first), self.index.ends(place, way));
         let [sender, receiver] = [true, false].map(|sent| {
-            let role = Role::new((key, way), packet, seen, sent);
+            let role = Role::new((key, way), flow, packet, seen, sent);
             self.side(both[usize::from(!sent)], role, &mut ())
         });
         match packet.origin {
@@ -241,11 +261,12 @@ impl Matcher {
         trace: &mut impl Trace,
     ) -> SideVerdict {
         let (key, way) = packet.tuple.canonical();
-        let both = self.index.both_ends(&key, way);
+        let place = self.find(&key);
+        let (flow, both) = (place.map(|place| place.first), self.index.ends(place, way));
         let is_error = matches!(packet.origin, Origin::Error { .. });
         let sent = is_source != is_error;
-        let verdict =
-            self.side(both[usize::from(!sent)], Role::new((key, way), packet, seen, sent), trace);
+        let role = Role::new((key, way), flow, packet, seen, sent);
+        let verdict = self.side(both[usize::from(!sent)], role, trace);
         match packet.origin {
             Origin::Error { reporter } if is_source => {
                 self.reporting(packet, reporter, verdict, seen)

@@ -10,6 +10,7 @@ use schema::rows::EventFile;
 mod address;
 mod cache;
 mod clock;
+mod conversations;
 mod decode;
 mod files;
 mod host;
@@ -24,13 +25,13 @@ mod sockets;
 mod text;
 mod translation;
 
-pub(crate) use self::address::Addresses;
 pub use self::clock::{StepBack, Timeline};
+pub use self::conversations::Conversations;
 pub use self::files::EventFiles;
 pub use self::host::{Host, HostId, RecordingInfo};
 pub use self::identity::{Identity, IdentityId};
 pub use self::life::{Conversation, ConversationId, Forward, Handover, Life, LifeId, Listener};
-pub use self::lives::{Conversations, Lives};
+pub use self::lives::Lives;
 pub use self::place::{
     Container, ContainerId, Link, Namespace, NamespaceId, Places, Tenant, Tenure,
 };

@@ -62,7 +62,7 @@ impl Layout {
 pub(crate) struct Surveyor<'a> {
     file: &'a File,
     length: u64,
-    known: &'a KnownFlows,
+    known: &'a KnownFlows<'a>,
     next: AtomicU64,
     turns: Turns<Progress>,
 }
@@ -94,7 +94,7 @@ impl<'a> Surveyor<'a> {
     pub(crate) fn new(
         file: &'a File,
         length: u64,
-        known: &'a KnownFlows,
+        known: &'a KnownFlows<'a>,
     ) -> Result<Self, ScanError> {
         let mut buffer = Buffer::default();
         buffer.fill_at(file, 0, size(length.min(PAGE)))?;

@@ -119,7 +119,7 @@ impl Pipeline {
     pub fn survey(
         &self,
         capture: &Source,
-        known: &KnownFlows,
+        known: &KnownFlows<'_>,
         progress: impl Fn(u64) + Sync,
     ) -> Result<(Layout, Survey), PipelineError> {
         if let Some((file, length)) = capture.in_place() {

@@ -94,7 +94,7 @@ impl Sources {
             ..first
         }));
 
-        let seen = SynTable::from_unordered(&mut syns);
+        let seen = SynTable::from_unordered(&mut syns, &index, &recordings.conversations);
         let clocks: Vec<Estimate> = (0..recordings.hosts.len())
             .filter_map(|host| u16::try_from(host).ok().map(HostId))
             .map(|host| self.clock_offset.of(estimate(&recordings, &index, &seen, host)))

@@ -9,7 +9,7 @@ use schema::annotation::{self, Annotation, Match, Process, Reason, Rule, Side};
 use schema::{FiveTuple, Kind};
 
 use crate::attribute::{Holder, SideVerdict, Verdict, Via};
-use crate::events::{HostId, Identity, IdentityId, Life, Recordings, TextId};
+use crate::events::{HostId, Identity, IdentityId, Life, LifeId, Recordings, TextId};
 
 /// Renders verdicts about packets of one capture.
 #[derive(Clone, Copy, Debug)]
@@ -136,11 +136,14 @@ impl<'a> Renderer<'a> {
 
     /// The socket that an end was found by.
     pub(crate) fn life(&self, holder: Holder) -> Life {
-        let id = match holder {
+        self.recordings.life(self.life_id(holder))
+    }
+
+    fn life_id(&self, holder: Holder) -> LifeId {
+        match holder {
             Holder::Conversation(id) => self.recordings.conversation(id).life,
             Holder::Listener(id) => self.recordings.listener(id).life,
-        };
-        self.recordings.life(id)
+        }
     }
 
     /// All that is known of one end.
@@ -181,8 +184,7 @@ impl<'a> Renderer<'a> {
 
     /// The thread of the socket's own row, if that row was `owner`'s.
     fn thread(&self, holder: Holder, owner: IdentityId) -> Option<u32> {
-        let life = self.life(holder);
-        life.tid.filter(|_| life.owner == Some(owner))
+        self.recordings.lives.thread_of(self.life_id(holder), owner)
     }
 
     fn full_side(&self, side: &SideVerdict, introduce: bool) -> Side<'a> {

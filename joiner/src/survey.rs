@@ -13,6 +13,7 @@ use crate::clock::Jump;
 use crate::decode::plain::glance;
 use crate::decode::{FragmentKey, Packet, decode, decode_within};
 use crate::extra::outline::Outline;
+use crate::index::Batch;
 use crate::syn::{Sign, Syn};
 
 /// Jumps back that are kept: a capture of many interfaces may jump with every packet.
@@ -21,6 +22,9 @@ const MAX_JUMPS: usize = 1 << 16;
 const MAX_FRAGMENTS: usize = 4 << 20;
 /// Jumps back of less than this are no step of the clock, nanoseconds.
 const LEAST_JUMP_NS: i64 = 1_000_000;
+
+/// Signs of connections whose flows are looked up at the same time.
+const BATCH: usize = 32;
 
 /// The first fragment of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,8 +102,9 @@ impl Survey {
 
 /// What `chunk` holds of what matters.
 #[must_use]
-pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows) -> Survey {
+pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows<'_>) -> Survey {
     let mut survey = Survey::default();
+    let (mut waiting, mut batch) = (Vec::with_capacity(BATCH), Batch::default());
     if let Framing::Pcapng(section) = chunk.framing {
         let all = (0..section.interfaces.len()).filter_map(|id| section.interfaces.get(id));
         survey.interfaces.extend(all.filter_map(|interface| interface.name.clone()));
@@ -135,17 +140,17 @@ pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows) -> Survey {
             survey.note_first(&outer, time_ns, position);
         }
         let Some(tcp) = packet.tcp else { continue };
-        if let Some(sign) = Sign::of(&tcp)
-            && (if sign == Sign::Fin {
-                known.ends(packet.tuple)
-            } else {
-                known.contains(packet.tuple)
-            })
-        {
+        if let Some(sign) = Sign::of(&tcp) {
             let syn = Syn { tuple: packet.tuple, time_ns, seq: tcp.seq, sign };
-            survey.syns.push((syn, position));
+            waiting.push((syn, position));
+            if waiting.len() == BATCH {
+                known.keep(&mut waiting, &mut batch);
+                survey.syns.append(&mut waiting);
+            }
         }
     }
+    known.keep(&mut waiting, &mut batch);
+    survey.syns.append(&mut waiting);
     survey.outline = outline;
     survey
 }

@@ -2,13 +2,15 @@
 //! their times alone do not: retransmitted SYNs share a sequence number, a new number is a new
 //! connection.
 
-use std::ops::Range;
+use std::hint::black_box;
 
 use hashbrown::HashMap;
 use schema::flow::Way;
 use schema::{FiveTuple, FlowKey};
 
 use crate::decode::Tcp;
+use crate::events::Conversations;
+use crate::index::{Batch, Index};
 
 /// A packet that tells of an attempt to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,33 +105,51 @@ impl Attempt {
 /// The attempts of every flow, in order of time.
 #[derive(Debug, Default)]
 pub struct SynTable {
-    /// By flow, where its attempts are.
-    flows: HashMap<FlowKey, Range<u32>>,
+    /// Where the attempts of each flow begin, by its number in the index; then those of the others, by
+    /// theirs; and where the last ones end.
+    begins: Vec<u32>,
+    /// Numbers of the flows that the index does not have.
+    others: HashMap<FlowKey, u32>,
     /// Those of one flow are neighbours.
     attempts: Vec<Attempt>,
 }
 
+/// SYNs that are looked up at the same time.
+const BATCH: usize = 32;
+
 impl SynTable {
-    /// Sorts out `syns`, which may come in any order and are put in that of their times.
+    /// Sorts out `syns`, which may come in any order and are put in that of their times. Flows are
+    /// numbered by `index`, which has `conversations`.
     #[must_use]
-    pub fn from_unordered(syns: &mut [Syn]) -> Self {
+    pub fn from_unordered(syns: &mut [Syn], index: &Index, conversations: &Conversations) -> Self {
+        if syns.is_empty() {
+            return Self::default();
+        }
         // An answer of the same instant goes after the SYN.
-        syns.sort_by_key(|syn| (syn.time_ns, syn.sign, syn.tuple, syn.seq));
-        let mut flows: HashMap<FlowKey, Range<u32>> = HashMap::new();
+        syns.sort_by(|a, b| {
+            let rest = |syn: &Syn| (syn.sign, syn.tuple, syn.seq);
+            a.time_ns.cmp(&b.time_ns).then_with(|| rest(a).cmp(&rest(b)))
+        });
+        let mut others: HashMap<FlowKey, u32> = HashMap::new();
         // For each flow, how many of `syns` are its; then where the next of them goes.
-        let mut places: Vec<u32> = vec![];
-        let numbers: Vec<u32> = syns
-            .iter()
-            .map(|syn| {
-                let next = position(places.len());
-                let range = flows.entry(syn.tuple.canonical().0).or_insert(next..next);
-                if range.start == next {
-                    places.push(0);
-                }
-                places[range.start as usize] += 1;
-                range.start
-            })
-            .collect();
+        let mut places: Vec<u32> = vec![0; index.numbers()];
+        let mut numbers: Vec<u32> = Vec::with_capacity(syns.len());
+        let mut batch = Batch::default();
+        for syns in syns.chunks(BATCH) {
+            let keys = syns.iter().map(|syn| syn.tuple.canonical().0);
+            index.find_all(keys, conversations, &mut batch);
+            for (syn, found) in syns.iter().zip(batch.found()) {
+                let number = match found {
+                    Some(found) => found.first,
+                    None => *others.entry(syn.tuple.canonical().0).or_insert_with(|| {
+                        places.push(0);
+                        position(places.len() - 1)
+                    }),
+                };
+                places[number as usize] += 1;
+                numbers.push(number);
+            }
+        }
         let mut end = 0;
         for place in &mut places {
             end += std::mem::replace(place, end);
@@ -144,35 +164,48 @@ impl SynTable {
         // Each place is now the end of its flow.
         let mut attempts = vec![];
         let mut from = 0;
-        let ranges: Vec<Range<u32>> = places
-            .iter()
-            .map(|&to| {
-                let first = attempts.len();
-                for &syn in &by_flow[from as usize..to as usize] {
-                    note(&mut attempts, first, &syns[syn as usize]);
-                }
-                from = to;
-                position(first)..position(attempts.len())
-            })
-            .collect();
-        for range in flows.values_mut() {
-            *range = ranges[range.start as usize].clone();
+        for place in &mut places {
+            let first = attempts.len();
+            let to = std::mem::replace(place, position(first));
+            for &syn in &by_flow[from as usize..to as usize] {
+                note(&mut attempts, first, &syns[syn as usize]);
+            }
+            from = to;
         }
+        places.push(position(attempts.len()));
         attempts.shrink_to_fit();
-        Self { flows, attempts }
+        Self { begins: places, others, attempts }
     }
 
     /// Whether there is no attempt at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.flows.is_empty()
+        self.attempts.is_empty()
     }
 
-    /// The attempts of flow `key`, in order of time.
+    /// The attempts of the flow `key`, whose number in the index is `number`, in order of time.
+    #[inline]
     #[must_use]
-    pub fn attempts(&self, key: &FlowKey) -> &[Attempt] {
-        let range = self.flows.get(key);
-        range.map_or(&[], |range| &self.attempts[range.start as usize..range.end as usize])
+    pub fn attempts(&self, number: Option<u32>, key: &FlowKey) -> &[Attempt] {
+        let other = || (!self.others.is_empty()).then(|| self.others.get(key).copied()).flatten();
+        number.or_else(other).map_or(&[], |number| self.attempts_of(number))
+    }
+
+    /// The attempts of the flow with this number in the index, in order of time.
+    #[inline]
+    #[must_use]
+    pub fn attempts_of(&self, number: u32) -> &[Attempt] {
+        match self.begins.get(number as usize..number as usize + 2) {
+            Some(&[from, to]) => &self.attempts[from as usize..to as usize],
+            _ => &[],
+        }
+    }
+
+    /// Fetches what [`attempts`](Self::attempts) will need of the flow with this number, without waiting
+    /// for it.
+    #[inline]
+    pub fn touch(&self, number: u32) {
+        black_box(self.begins.get(number as usize));
     }
 }
 
@@ -263,7 +296,8 @@ mod tests {
         let ends = [back(51, 903, Sign::Fin), syn_end(52, Sign::Fin), syn_end(53, Sign::Reset)];
         let mut syns =
             [&[syn(10, 9)], &answers[..], &unseen, &ends, &[syn(1, 7), syn(2, 7)]].concat();
-        let table = SynTable::from_unordered(&mut syns);
+        let (index, none) = (Index::default(), Conversations::default());
+        let table = SynTable::from_unordered(&mut syns, &index, &none);
         let (key, opener) = tuple.canonical();
         let attempt = |seq, first_ns, last_ns| Attempt {
             opener,
@@ -276,7 +310,7 @@ mod tests {
             is_seen: true,
         };
         assert_eq!(
-            table.attempts(&key),
+            table.attempts(None, &key),
             [
                 Attempt { answered_ns: Some(3), ..attempt(7, 1, 20) },
                 attempt(9, 10, 10),

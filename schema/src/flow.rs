@@ -185,7 +185,9 @@ impl FiveTuple {
     #[must_use]
     pub fn canonical(self) -> (FlowKey, Way) {
         let Self { proto, src, dst } = self;
-        if src <= dst {
+        // As the derived order has it; asked for every packet, and faster than byte by byte.
+        let order = |end: Endpoint| (u128::from_be_bytes(end.addr), end.port);
+        if order(src) <= order(dst) {
             (FlowKey { proto, low: src, high: dst }, Way::Up)
         } else {
             (FlowKey { proto, low: dst, high: src }, Way::Down)

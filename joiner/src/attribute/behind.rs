@@ -54,10 +54,10 @@ impl Matcher {
         // SYN had to be sent again, or to its start, where this end stayed behind.
         let is_within = (this.start_ns + 1..end_ns).contains(&time_ns);
         let tuple = conversation.tuple;
-        let packet = Packet::of(tuple);
+        let (packet, flow) = (Packet::of(tuple), self.flow_of(tuple));
         let look = |at_ns| {
             let seen = Seen::at(at_ns);
-            let role = Role::new(tuple.canonical(), &packet, &seen, false);
+            let role = Role::new(tuple.canonical(), flow, &packet, &seen, false);
             // An address of the host's own is so where the proxy is.
             let role = Role { translated: this.namespace, ..role };
             match self.lives_of(tuple, role, &mut ()) {

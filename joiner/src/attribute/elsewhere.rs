@@ -53,7 +53,11 @@ impl Matcher {
         if !views.is_empty() && stands_in(role.packet.tuple) {
             trace.step(|| Step::ListenersTranslated);
             for view in &views {
-                let fit = self.listening(proto, role.behind(view).with(view.tuple), trace);
+                let fit = self.listening(
+                    proto,
+                    role.behind(view).with(view.tuple, self.flow_of(view.tuple)),
+                    trace,
+                );
                 if !fit.is_nobody() {
                     let is_sure = is_sure && views.iter().all(|view| view.is_whole);
                     return if is_sure { (fit, true) } else { (Fit::Several, false) };
@@ -92,7 +96,10 @@ impl Matcher {
         };
         let end_ns = self.recordings.life(self.recordings.conversation(id).life).end_ns;
         let since = end_ns..=role.seen.time_ns;
-        self.syns.attempts(&role.key).iter().any(|attempt| since.contains(&attempt.first_ns))
+        self.syns
+            .attempts(role.flow, &role.key)
+            .iter()
+            .any(|attempt| since.contains(&attempt.first_ns))
     }
 
     pub(super) fn is_published(&self, proto: Proto, end: Endpoint, role: Role<'_>) -> bool {
@@ -140,7 +147,7 @@ impl Matcher {
 
     /// Whether a connection of the same tuple may still be spoken for.
     pub(super) fn lingers(&self, role: Role<'_>) -> bool {
-        let [senders, receivers] = self.index.both_ends(&role.key, role.way);
+        let [senders, receivers] = self.index.ends(self.find(&role.key), role.way);
         let time_ns = role.seen.time_ns;
         let since_ns = time_ns.saturating_sub(self.windows.after_ns);
         let entries = if role.sent { senders } else { receivers };

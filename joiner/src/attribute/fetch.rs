@@ -7,17 +7,15 @@ use std::hint::black_box;
 use schema::FlowKey;
 
 use super::Matcher;
-use crate::events::{ConversationId, LifeId};
-use crate::index::Found;
+use crate::events::ConversationId;
+use crate::index::{Batch, Found};
 
 /// What was found on the way.
 #[derive(Debug, Default)]
 pub(crate) struct Fetched {
-    keys: Vec<(FlowKey, u64)>,
-    /// Where the conversations of each are.
-    found: Vec<Option<Found>>,
+    /// Where the conversations of each flow are.
+    flows: Batch,
     conversations: Vec<ConversationId>,
-    lives: Vec<LifeId>,
 }
 
 impl Fetched {
@@ -25,41 +23,32 @@ impl Fetched {
     /// read ahead for.
     #[inline]
     pub(crate) fn found(&self, position: usize, key: &FlowKey) -> Option<Option<Found>> {
-        let is_it = self.keys.get(position).is_some_and(|(known, _)| known == key);
-        is_it.then(|| self.found[position])
+        self.flows.found_at(position, key)
     }
 }
 
 impl Matcher {
     /// Reads ahead for packets of the flows `keys`.
     pub(crate) fn fetch(&self, keys: impl Iterator<Item = FlowKey>, fetched: &mut Fetched) {
-        let Fetched { keys: hashed, found, conversations, lives } = fetched;
-        hashed.clear();
-        hashed.extend(keys.map(|key| (key, self.index.hash(&key))));
-        for (_, hash) in &*hashed {
-            self.index.touch(*hash);
-        }
-        found.clear();
-        found.extend(hashed.iter().map(|(key, hash)| self.index.find(*hash, key)));
-        for place in found.iter().flatten() {
-            self.index.touch_entries(*place);
-        }
-        for (key, _) in &*hashed {
-            black_box(self.syns.attempts(key).first().map(|attempt| attempt.seq));
-        }
+        let Fetched { flows, conversations } = fetched;
+        self.index.find_all(keys, &self.recordings.conversations, flows);
+        let places = || flows.found().iter().flatten();
         conversations.clear();
-        for place in found.iter().flatten() {
+        for place in places() {
+            self.syns.touch(place.first);
             let flow = self.index.flow(*place);
             let firsts = [flow.up.first(), flow.down.first()];
-            conversations.extend(firsts.into_iter().flatten().map(|entry| entry.conversation));
+            for id in firsts.into_iter().flatten().map(|entry| entry.conversation) {
+                self.recordings.conversations.touch(id);
+                conversations.push(id);
+            }
         }
-        lives.clear();
+        for place in places() {
+            black_box(self.syns.attempts_of(place.first).first().map(|attempt| attempt.seq));
+        }
         for id in &*conversations {
             black_box(self.own_syns.of(*id));
-            lives.push(self.recordings.conversation(*id).life);
-        }
-        for id in &*lives {
-            black_box(self.recordings.life(*id).owner);
+            self.recordings.lives.touch(self.recordings.conversations.life(*id));
         }
     }
 }

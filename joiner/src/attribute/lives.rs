@@ -13,6 +13,11 @@ use crate::events::{ConversationId, IdentityId};
 use crate::index::{Entry, lanes};
 
 impl Matcher {
+    /// The number of the flow of `tuple`, if any socket had it.
+    pub(super) fn flow_of(&self, tuple: FiveTuple) -> Option<u32> {
+        self.find(&tuple.canonical().0).map(|place| place.first)
+    }
+
     pub(super) fn chooser<'a>(&'a self, role: Role<'a>) -> Chooser<'a> {
         Chooser {
             recordings: &self.recordings,
@@ -25,8 +30,9 @@ impl Matcher {
 
     /// Who has the end of the packet, had it the tuple `tuple`.
     pub(super) fn lives_of(&self, tuple: FiveTuple, role: Role<'_>, trace: &mut impl Trace) -> Fit {
-        let role = role.with(tuple);
-        let [senders, receivers] = self.index.both_ends(&role.key, role.way);
+        let place = self.find(&tuple.canonical().0);
+        let role = role.with(tuple, place.map(|place| place.first));
+        let [senders, receivers] = self.index.ends(place, role.way);
         self.lives(if role.sent { senders } else { receivers }, role, trace)
     }
 
@@ -187,7 +193,7 @@ impl Matcher {
             recordings: &self.recordings,
             entries,
             key: &role.key,
-            syns: &self.syns,
+            attempts: self.syns.attempts(role.flow, &role.key),
             own_syns: &self.own_syns,
             windows: self.windows,
             way: role.way,
@@ -221,6 +227,6 @@ impl Matcher {
         let conversation = self.recordings.conversation(conversation);
         let life = conversation.life;
         let handed = self.handed_over.has(life).then(|| self.recordings.handed_over(life, time_ns));
-        handed.flatten().or(conversation.owner).or(self.recordings.life(life).owner)
+        handed.flatten().or(conversation.owner).or_else(|| self.recordings.lives.owner(life))
     }
 }

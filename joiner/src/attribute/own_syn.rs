@@ -6,10 +6,10 @@ use std::collections::BinaryHeap;
 
 use hashbrown::{HashMap, HashSet};
 use schema::flow::Way;
-use schema::{EventDirection, FlowKey, Kind, Proto};
+use schema::{EventDirection, FlowKey, Kind};
 
 use crate::events::{ConversationId, Recordings};
-use crate::index::{Entry, Index, LaneId, lanes};
+use crate::index::{Entry, Flow, Index, LaneId, lanes};
 use crate::syn::{Attempt, SynTable};
 
 /// By how much rows and packets may differ in time, nanoseconds, where clocks are one.
@@ -19,10 +19,13 @@ const SLACK_NS: i64 = 200_000_000;
 /// sure, nanoseconds.
 const REPEATED_NS: i64 = 3_500_000_000;
 
+/// Instead of the position of an attempt: the capture lacks it.
+const NO_SYN: u32 = u32::MAX;
+
 /// For each conversation the position of its attempt among those of its flow.
 #[derive(Debug, Default)]
 pub(super) struct OwnSyns {
-    positions: Vec<Option<u32>>,
+    positions: Vec<u32>,
     /// Conversations whose close was not recorded, and that are over, as a new one of the same
     /// tuple shows.
     superseded: HashMap<ConversationId, Superseded>,
@@ -64,26 +67,24 @@ impl OwnSyns {
         if syns.is_empty() {
             return own;
         }
-        own.positions = vec![None; recordings.conversations.len()];
-        for id in recordings.conversations.ids() {
-            let conversation = recordings.conversation(id);
-            let tuple = conversation.tuple;
-            if tuple.proto != Proto::TCP {
-                continue;
-            }
-            let (key, way) = tuple.canonical();
-            let attempts = syns.attempts(&key);
-            if attempts.is_empty() {
-                continue;
-            }
-            let [entries, _] = index.both_ends(&key, way);
-            // Once per end: by its first conversation.
-            if entries.first().is_some_and(|first| first.conversation == id) {
+        own.positions = vec![NO_SYN; recordings.conversations.len()];
+        for Flow { number, up, down } in index.flows() {
+            for (entries, way) in [(up, Way::Up), (down, Way::Down)] {
+                let Some(first) = entries.first() else { continue };
+                let key = || recordings.conversation(first.conversation).tuple.canonical().0;
+                let attempts = syns.attempts_of(number);
+                if attempts.is_empty() {
+                    continue;
+                }
                 // Other namespaces with the address may have had connections that no row tells of.
-                let namespace = recordings.life(conversation.life).namespace;
-                let is_shared =
-                    !tuple.src.is_loopback() && recordings.places.is_shared(namespace, tuple.src);
-                let is_alone = lanes(entries).count() == 1 && !is_shared;
+                let is_shared = || {
+                    let conversation = recordings.conversation(first.conversation);
+                    let local = conversation.tuple.src;
+                    let namespace = recordings.life(conversation.life).namespace;
+                    !local.is_loopback() && recordings.places.is_shared(namespace, local)
+                };
+                let is_alone =
+                    lanes(entries).count() == 1 && !(first.is_contested() && is_shared());
                 for lane in lanes(entries) {
                     own.assign_lane(recordings, lane, attempts, (way, is_alone), before_ns);
                 }
@@ -91,7 +92,7 @@ impl OwnSyns {
                 if is_alone {
                     own.supersede(recordings, entries, attempts, way);
                 } else {
-                    own.claim(key, entries);
+                    own.claim(key(), entries);
                 }
             }
         }
@@ -191,7 +192,7 @@ impl OwnSyns {
             };
             begun.push(Reverse((entry.end_ns, own)));
             if let Some(slot) = self.slot(entry.conversation) {
-                *slot = own.and_then(|position| u32::try_from(position).ok());
+                *slot = own.map_or(NO_SYN, |position| u32::try_from(position).unwrap_or(NO_SYN));
             }
         }
     }
@@ -232,7 +233,9 @@ impl OwnSyns {
     fn claim(&mut self, key: FlowKey, entries: &[Entry]) {
         self.shared.insert(key);
         for entry in entries {
-            if let Some(&Some(position)) = self.slot(entry.conversation).as_deref() {
+            if let Some(position) = self.slot(entry.conversation).map(|of| *of)
+                && position != NO_SYN
+            {
                 // Two that claim one and the same: the SYN of either may not be in the capture.
                 let claim = self.claims.entry((key, position)).or_insert(Some(entry.lane()));
                 *claim = claim.filter(|&lane| lane == entry.lane());
@@ -266,13 +269,13 @@ impl OwnSyns {
         self.superseded.get(&id).map(|taken| taken.from_ns)
     }
 
-    fn slot(&mut self, id: ConversationId) -> Option<&mut Option<u32>> {
+    fn slot(&mut self, id: ConversationId) -> Option<&mut u32> {
         self.positions.get_mut(usize::try_from(id.0).ok()?)
     }
 
     /// The position of the attempt that `id` began with, if the capture has it.
     pub(super) fn of(&self, id: ConversationId) -> Option<usize> {
         let position = *self.positions.get(usize::try_from(id.0).ok()?)?;
-        usize::try_from(position?).ok()
+        usize::try_from(position).ok().filter(|_| position != NO_SYN)
     }
 }

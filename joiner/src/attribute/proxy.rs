@@ -122,9 +122,11 @@ impl Proxies {
 
     /// Takes note of docker-proxy's sockets, and where its port leads.
     fn read_arguments(&mut self, recordings: &Recordings) {
-        for conversation in recordings.conversations.iter() {
-            let Some(owner) = recordings.life(conversation.life).owner else { continue };
+        for id in recordings.conversations.ids() {
+            let owner = recordings.lives.owner(recordings.conversations.life(id));
+            let Some(owner) = owner else { continue };
             let Some(arguments) = self.arguments_of(recordings, owner) else { continue };
+            let conversation = recordings.conversation(id);
             let Some(leg) = arguments.leg(&conversation) else { continue };
             let target = Some((arguments.proto, arguments.target));
             let far =

@@ -13,6 +13,8 @@ use crate::events::NamespaceId;
 pub(super) struct Role<'a> {
     /// The tuple by which sockets are looked for: the packet's, or one of its translations.
     pub(super) key: FlowKey,
+    /// The number of that flow, if any socket had it.
+    pub(super) flow: Option<u32>,
     /// The way the packet goes.
     pub(super) way: Way,
     pub(super) packet: &'a Packet,
@@ -28,12 +30,13 @@ pub(super) struct Role<'a> {
 impl<'a> Role<'a> {
     pub(super) fn new(
         (key, way): (FlowKey, Way),
+        flow: Option<u32>,
         packet: &'a Packet,
         seen: &Seen<'a>,
         sent: bool,
     ) -> Self {
         let address = if sent { packet.tuple.src } else { packet.tuple.dst };
-        Self { key, way, packet, seen: *seen, sent, address, translated: None }
+        Self { key, flow, way, packet, seen: *seen, sent, address, translated: None }
     }
 
     /// This end, then the other one.
@@ -52,10 +55,10 @@ impl<'a> Role<'a> {
         Self { translated: view.namespace, ..self }
     }
 
-    /// The same end, had the packet this tuple.
-    pub(super) fn with(self, tuple: FiveTuple) -> Self {
+    /// The same end, had the packet this tuple, whose flow has this number.
+    pub(super) fn with(self, tuple: FiveTuple, flow: Option<u32>) -> Self {
         let (key, way) = tuple.canonical();
         let address = if self.sent { tuple.src } else { tuple.dst };
-        Self { key, way, address, ..self }
+        Self { key, flow, way, address, ..self }
     }
 }

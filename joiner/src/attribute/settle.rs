@@ -12,7 +12,7 @@ use super::own_syn::{OwnSyns, Whose};
 use crate::decode::{Packet, Tcp};
 use crate::events::{ConversationId, IdentityId, Life, Recordings};
 use crate::index::Entry;
-use crate::syn::{Attempt, Sign, SynTable};
+use crate::syn::{Attempt, Sign};
 
 /// How many lives or attempts of one tuple are looked at around a packet's time. One tuple is one
 /// connection at a time in each namespace, so more can only come from sockets whose namespace is not
@@ -36,9 +36,9 @@ pub(super) struct End<'a> {
     pub(super) recordings: &'a Recordings,
     /// Conversations that are local to this end, by start; not empty.
     pub(super) entries: &'a [Entry],
-    /// The flow, and the connection attempts it may have.
+    /// The flow, and its connection attempts.
     pub(super) key: &'a FlowKey,
-    pub(super) syns: &'a SynTable,
+    pub(super) attempts: &'a [Attempt],
     pub(super) own_syns: &'a OwnSyns,
     pub(super) windows: Windows,
     /// The way the packet goes.
@@ -48,15 +48,9 @@ pub(super) struct End<'a> {
 }
 
 impl<'a> End<'a> {
-    /// The flow's connection attempts. Looked up where they matter: most packets lie within one life,
-    /// which decides alone.
-    fn attempts(&self) -> &'a [Attempt] {
-        self.syns.attempts(self.key)
-    }
-
     /// The attempts up to `time_ns`.
     fn seen_attempts(&self, time_ns: i64) -> &'a [Attempt] {
-        let attempts = self.attempts();
+        let attempts = self.attempts;
         &attempts[..attempts.partition_point(|attempt| attempt.first_ns <= time_ns)]
     }
 
@@ -100,7 +94,7 @@ impl<'a> End<'a> {
         }
         match &packet.tcp {
             // A SYN of another attempt than those of the lives around it belongs to none of them.
-            Some(tcp) if tcp.is_syn() && !self.attempts().is_empty() => {}
+            Some(tcp) if tcp.is_syn() && !self.attempts.is_empty() => {}
             Some(tcp) => {
                 self.early_tcp(tcp, time_ns, &mut choice);
                 // Without its SYN, what precedes a life may as well be the last of the former one.
@@ -146,7 +140,7 @@ impl<'a> End<'a> {
 
     /// Whether `entry` began with another SYN than this one that goes the same way.
     fn began_otherwise(&self, entry: &Entry, syn: &Tcp) -> bool {
-        let own = self.own_syns.of(entry.conversation).map(|own| &self.attempts()[own]);
+        let own = self.own_syns.of(entry.conversation).map(|own| &self.attempts[own]);
         own.is_some_and(|own| own.opener == self.way && own.seq != syn.seq)
     }
 
@@ -185,7 +179,7 @@ impl<'a> End<'a> {
         F: Fn(ConversationId) -> Option<IdentityId>,
     {
         // A life begins at about the time of its own SYN, or is the next one after it.
-        let first_ns = self.attempts()[attempt].first_ns;
+        let first_ns = self.attempts[attempt].first_ns;
         let near = self.begun(first_ns).len();
         let around = near.saturating_sub(LOOK_AROUND)..self.entries.len().min(near + LOOK_AROUND);
         for entry in &self.entries[around] {
@@ -214,7 +208,7 @@ impl<'a> End<'a> {
     {
         let begun = self.begun(time_ns);
         let fits = |entry: &Entry| {
-            match self.own_syns.of(entry.conversation).map(|own| &self.attempts()[own]) {
+            match self.own_syns.of(entry.conversation).map(|own| &self.attempts[own]) {
                 Some(own) if own.first_ns > time_ns => false,
                 // Before it is answered, a bare reset is the answer to what the old socket said of it.
                 Some(own) if own.opener == self.way => {
@@ -346,7 +340,7 @@ impl<'a> End<'a> {
                 return if may_be { Speaks::Perhaps } else { Speaks::No };
             }
             // Of several namespaces' its own is not known so surely.
-            let own_syn = own.filter(|_| !entry.is_contested()).map(|own| &self.attempts()[own]);
+            let own_syn = own.filter(|_| !entry.is_contested()).map(|own| &self.attempts[own]);
             if own_syn.is_some_and(|own| self.is_past_end(tcp, &life, own)) {
                 return Speaks::No;
             }

@@ -13,7 +13,7 @@ use schema::{FiveTuple, FlowKey, Proto};
 
 use super::Windows;
 use crate::events::{Host, HostId, NamespaceId, Translation};
-use crate::syn::{Syn, SynTable};
+use crate::syn::{Attempt, Syn};
 
 /// How late the row of a translation may be, nanoseconds: without kernel time stamps it tells when
 /// it was read, seen up to 20 ms late.
@@ -74,11 +74,11 @@ fn views(translation: &Translation) -> [FiveTuple; 3] {
 }
 
 impl Translations {
-    /// The translations `all`, which come in order of time, of the connections whose SYNs are in
-    /// `syns`.
-    pub(super) fn new(
+    /// The translations `all`, which come in order of time, of the connections whose SYNs are among
+    /// the `attempts` of flows.
+    pub(super) fn new<'a>(
         all: Vec<Translation>,
-        syns: &SynTable,
+        attempts: impl Fn(&FlowKey) -> &'a [Attempt],
         windows: &Windows,
         hosts: &[Host],
     ) -> Self {
@@ -88,8 +88,8 @@ impl Translations {
         let mut held: Vec<Held> = Vec::with_capacity(all.len());
         for (id, translation) in (0..).zip(&all) {
             let Translation { host, namespace, original, start_ns, end_ns, .. } = *translation;
-            let (mut from_ns, mut sure_ns) =
-                syns_of(translation, syns).unwrap_or((start_ns.saturating_sub(LATE_NS), start_ns));
+            let (mut from_ns, mut sure_ns) = syns_of(translation, &attempts)
+                .unwrap_or((start_ns.saturating_sub(LATE_NS), start_ns));
             let key = (host, namespace, original);
             if let Some(former) = latest.insert(key, held.len()) {
                 let former: &mut Held = &mut held[former];
@@ -226,11 +226,14 @@ impl Translations {
 
 /// When the connection's SYN was seen, under whichever of its tuples: at the earliest and at the
 /// latest, where the row may be late for one of several.
-fn syns_of(translation: &Translation, syns: &SynTable) -> Option<(i64, i64)> {
+fn syns_of<'a>(
+    translation: &Translation,
+    attempts: impl Fn(&FlowKey) -> &'a [Attempt],
+) -> Option<(i64, i64)> {
     let start_ns = translation.start_ns;
     let seen = views(translation).into_iter().filter_map(|view| {
         let (key, way) = view.canonical();
-        let before = syns.attempts(&key).iter().rev().filter(|attempt| attempt.opener == way);
+        let before = attempts(&key).iter().rev().filter(|attempt| attempt.opener == way);
         let mut before = before.map(|attempt| attempt.first_ns).filter(|&syn| syn <= start_ns);
         let latest = before.next().filter(|&syn| start_ns - syn <= SYN_BEFORE_NS)?;
         let late = before.take_while(|&syn| start_ns - syn <= LATE_NS);
@@ -262,7 +265,9 @@ mod tests {
     use schema::Endpoint;
 
     use super::*;
-    use crate::syn::Sign;
+    use crate::events::Conversations;
+    use crate::index::Index;
+    use crate::syn::{Sign, SynTable};
 
     const SECOND: i64 = 1_000_000_000;
 
@@ -280,8 +285,9 @@ mod tests {
     }
 
     fn table(all: Vec<Translation>, mut syns: Vec<Syn>) -> Translations {
-        let syns = SynTable::from_unordered(&mut syns);
-        Translations::new(all, &syns, &Windows::default(), &[])
+        let (index, none) = (Index::default(), Conversations::default());
+        let syns = SynTable::from_unordered(&mut syns, &index, &none);
+        Translations::new(all, |key| syns.attempts(None, key), &Windows::default(), &[])
     }
 
     fn tuples(views: &[View]) -> Vec<FiveTuple> {

@@ -7,9 +7,11 @@ use std::fmt;
 use schema::Kind;
 
 use crate::events::{HostId, Recordings};
-use crate::index::Index;
+use crate::index::{Batch, Index};
 use crate::syn::SynTable;
 
+/// Connections that are looked up at the same time.
+const BATCH: usize = 32;
 /// Pairs that are looked at: more don't make the median better.
 const MAX_PAIRS: usize = 20_000;
 /// Pairs without which nothing is believed.
@@ -146,19 +148,31 @@ pub fn estimate(recordings: &Recordings, index: &Index, syns: &SynTable, host: H
 /// its tuple.
 fn pairs(recordings: &Recordings, index: &Index, syns: &SynTable, host: HostId) -> Vec<(i64, i64)> {
     let mut pairs = vec![];
-    for conversation in recordings.conversations.iter() {
+    if syns.is_empty() {
+        return pairs;
+    }
+    let opened = recordings.conversations.iter().filter_map(|conversation| {
         let life = recordings.life(conversation.life);
-        if life.host != host || life.opened != Kind::TcpConnect {
-            continue;
-        }
-        let (key, way) = conversation.tuple.canonical();
-        let [attempt] = syns.attempts(&key) else { continue };
-        let [alone, _] = index.both_ends(&key, way);
-        if alone.len() == 1 && attempt.opener == way && attempt.is_seen {
-            pairs.push((life.start_ns, attempt.first_ns.saturating_sub(life.start_ns)));
-        }
-        if pairs.len() >= MAX_PAIRS {
-            break;
+        let is_it = life.host == host && life.opened == Kind::TcpConnect;
+        is_it.then(|| (conversation.tuple.canonical(), life.start_ns))
+    });
+    let mut opened = opened.peekable();
+    let (mut some, mut flows) = (vec![], Batch::default());
+    while opened.peek().is_some() {
+        some.clear();
+        some.extend(opened.by_ref().take(BATCH));
+        let keys = some.iter().map(|&((key, _), _)| key);
+        index.find_all(keys, &recordings.conversations, &mut flows);
+        for (&((_, way), start_ns), found) in some.iter().zip(flows.found()) {
+            let Some(place) = *found else { continue };
+            let [attempt] = syns.attempts_of(place.first) else { continue };
+            let [alone, _] = index.flow(place).ends(way);
+            if alone.len() == 1 && attempt.opener == way && attempt.is_seen {
+                pairs.push((start_ns, attempt.first_ns.saturating_sub(start_ns)));
+            }
+            if pairs.len() >= MAX_PAIRS {
+                return pairs;
+            }
         }
     }
     pairs

@@ -1,13 +1,12 @@
-//! Lives in 56 bytes each, and conversations in 32: a recording has millions of both. What few of
-//! them have, or what is larger than usual, stands elsewhere.
+//! Lives in 56 bytes each: a recording has millions. What few of them have, or what is larger than
+//! usual, stands elsewhere.
 
 use hashbrown::HashMap;
-use schema::{EventDirection, FiveTuple, Kind, Proto};
+use schema::{EventDirection, Kind};
 
-use super::address::Addresses;
 use super::host::HostId;
 use super::identity::IdentityId;
-use super::life::{Conversation, ConversationId, Life, LifeId};
+use super::life::{Life, LifeId};
 use super::place::NamespaceId;
 use super::position;
 use super::text::TextId;
@@ -123,11 +122,50 @@ impl Lives {
         }
     }
 
-    /// Whether `id` is of this socket.
+    /// The host of the life `id`, and its namespace.
     #[inline]
-    pub(super) fn is_of(&self, id: LifeId, (host, cookie): (HostId, u64)) -> bool {
+    #[must_use]
+    pub fn place(&self, id: LifeId) -> (HostId, Option<NamespaceId>) {
         let packed = &self.all[position(id.0)];
-        packed.socket_cookie == cookie && packed.host == host
+        let has = packed.has & HAS_NAMESPACE != 0;
+        (packed.host, has.then_some(NamespaceId(packed.namespace)))
+    }
+
+    /// The kind of the first row of the life `id`.
+    #[inline]
+    #[must_use]
+    pub fn opened(&self, id: LifeId) -> Kind {
+        self.all[position(id.0)].opened
+    }
+
+    /// The owner of the life `id`, which must come from here.
+    #[inline]
+    #[must_use]
+    pub fn owner(&self, id: LifeId) -> Option<IdentityId> {
+        let packed = &self.all[position(id.0)];
+        (packed.has & HAS_OWNER != 0).then_some(IdentityId(packed.owner))
+    }
+
+    /// The thread of the life `id`, if it has that owner.
+    #[inline]
+    #[must_use]
+    pub fn thread_of(&self, id: LifeId, owner: IdentityId) -> Option<u32> {
+        let packed = &self.all[position(id.0)];
+        (packed.has & HAS_TID != 0 && self.owner(id) == Some(owner)).then_some(packed.tid)
+    }
+
+    /// Reads of the life `id`, so that it is near when it is needed, without waiting for it.
+    #[inline]
+    pub(crate) fn touch(&self, id: LifeId) {
+        if let Some(life) = self.all.get(position(id.0)) {
+            std::hint::black_box((life.socket_cookie, life.closed));
+        }
+    }
+
+    /// Whether `id` was closed.
+    #[inline]
+    pub(super) fn is_closed(&self, id: LifeId) -> bool {
+        self.all[position(id.0)].closed.is_some()
     }
 
     /// One more life.
@@ -220,107 +258,13 @@ impl Lives {
     }
 }
 
-/// All conversations.
-#[derive(Debug, Default)]
-pub struct Conversations {
-    all: Vec<Talk>,
-    addresses: Addresses,
-}
-
-const IS_SRC_V4: u8 = 1;
-const IS_DST_V4: u8 = 1 << 1;
-const HAS_OWN: u8 = 1 << 2;
-
-#[derive(Clone, Copy, Debug)]
-struct Talk {
-    opened_ns: i64,
-    src: u32,
-    dst: u32,
-    life: LifeId,
-    owner: u32,
-    src_port: u16,
-    dst_port: u16,
-    proto: Proto,
-    opened: Kind,
-    has: u8,
-}
-
-impl Conversations {
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
-    /// The conversation `id`, which must come from here.
-    #[inline]
-    #[must_use]
-    pub fn get(&self, id: ConversationId) -> Conversation {
-        let &Talk { opened_ns, src, dst, life, owner, src_port, dst_port, proto, opened, has } =
-            &self.all[position(id.0)];
-        let src = self.addresses.end((src, has & IS_SRC_V4 != 0), src_port);
-        let dst = self.addresses.end((dst, has & IS_DST_V4 != 0), dst_port);
-        let owner = (has & HAS_OWN != 0).then_some(IdentityId(owner));
-        Conversation { life, tuple: FiveTuple::new(proto, src, dst), opened, opened_ns, owner }
-    }
-
-    /// One more conversation.
-    pub fn push(&mut self, conversation: &Conversation) -> ConversationId {
-        let id = ConversationId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
-        let packed = self.pack(conversation);
-        self.all.push(packed);
-        id
-    }
-
-    /// What is known of a conversation has changed.
-    pub fn set(&mut self, id: ConversationId, conversation: &Conversation) {
-        self.all[position(id.0)] = self.pack(conversation);
-    }
-
-    fn pack(&mut self, conversation: &Conversation) -> Talk {
-        let &Conversation { life, tuple: FiveTuple { proto, src, dst }, opened, opened_ns, owner } =
-            conversation;
-        let (src_port, dst_port) = (src.port(), dst.port());
-        let (src, is_src_v4) = self.addresses.short(src);
-        let (dst, is_dst_v4) = self.addresses.short(dst);
-        let flag = |is: bool, flag: u8| if is { flag } else { 0 };
-        let has = flag(is_src_v4, IS_SRC_V4)
-            | flag(is_dst_v4, IS_DST_V4)
-            | flag(owner.is_some(), HAS_OWN);
-        let owner = owner.map_or(0, |owner| owner.0);
-        Talk { opened_ns, src, dst, life, owner, src_port, dst_port, proto, opened, has }
-    }
-
-    /// All, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Conversation> + '_ {
-        self.ids().map(|id| self.get(id))
-    }
-
-    /// Their ids, in order.
-    pub fn ids(&self) -> impl ExactSizeIterator<Item = ConversationId> + use<> {
-        (0..u32::try_from(self.all.len()).unwrap_or(u32::MAX)).map(ConversationId)
-    }
-
-    pub(super) fn shrink(&mut self) {
-        self.all.shrink_to_fit();
-        self.addresses.finish();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use schema::Endpoint;
 
     use super::*;
 
-    const _: () = assert!(size_of::<Packed>() == 56 && size_of::<Talk>() == 32);
+    const _: () = assert!(size_of::<Packed>() == 56);
 
     fn number() -> impl Strategy<Value = u64> {
         prop_oneof![0..3u64, 65_534..65_538u64, 4_294_967_294..4_294_967_298u64, any::<u64>()]
@@ -355,49 +299,22 @@ mod tests {
         )
     }
 
-    fn endpoint() -> impl Strategy<Value = Endpoint> {
-        prop_oneof![
-            (any::<[u8; 4]>(), any::<u16>()).prop_map(|(addr, port)| Endpoint::v4(addr, port)),
-            (any::<[u8; 16]>(), any::<u16>()).prop_map(|(addr, port)| Endpoint::v6(addr, port)),
-            (0..3u8, any::<u16>()).prop_map(|(last, port)| Endpoint::v6([last; 16], port)),
-        ]
-    }
-
-    fn conversation() -> impl Strategy<Value = Conversation> {
-        let ends = (any::<u8>(), endpoint(), endpoint());
-        let kind = prop::sample::select(Kind::ALL);
-        (any::<u32>(), ends, kind, any::<i64>(), prop::option::of(any::<u32>())).prop_map(
-            |(life, (proto, src, dst), opened, opened_ns, owner)| Conversation {
-                life: LifeId(life),
-                tuple: FiveTuple::new(Proto(proto), src, dst),
-                opened,
-                opened_ns,
-                owner: owner.map(IdentityId),
-            },
-        )
-    }
-
     proptest! {
         #[test]
         fn lives_read_back(first in life(), second in life(), third in life()) {
             let mut lives = Lives::default();
             let ids = [&first, &second].map(|life| lives.push(life));
             prop_assert_eq!(lives.get(ids[0]), first);
+            prop_assert_eq!(lives.place(ids[0]), (first.host, first.namespace));
+            prop_assert_eq!(lives.opened(ids[0]), first.opened);
+            prop_assert_eq!(lives.is_closed(ids[0]), first.closed.is_some());
+            prop_assert_eq!(lives.owner(ids[0]), first.owner);
+            for owner in first.owner.into_iter().chain([IdentityId(7)]) {
+                let want = first.tid.filter(|_| first.owner == Some(owner));
+                prop_assert_eq!(lives.thread_of(ids[0], owner), want);
+            }
             lives.set(ids[0], &third);
             prop_assert_eq!(lives.iter().collect::<Vec<_>>(), vec![third, second]);
-        }
-
-        #[test]
-        fn conversations_read_back(all in prop::collection::vec(conversation(), 0..20)) {
-            let mut conversations = Conversations::default();
-            for (at, conversation) in all.iter().enumerate() {
-                let id = conversations.push(conversation);
-                prop_assert_eq!(conversations.get(id), *conversation);
-                conversations.set(ConversationId(0), &all[at]);
-                conversations.set(ConversationId(0), &all[0]);
-            }
-            conversations.shrink();
-            prop_assert_eq!(conversations.iter().collect::<Vec<_>>(), all);
         }
     }
 }

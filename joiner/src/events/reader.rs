@@ -78,6 +78,13 @@ const COLUMNS: &[&str] = &[
 /// connections to others does so at once.
 const TAKEN_OVER_NS: i64 = 1_000_000_000;
 
+/// Rows whose sockets are looked up at the same time: as many as a processor waits for at once, and
+/// some more.
+const AHEAD: usize = 32;
+
+/// Instead of a conversation: none. No recording has so many.
+const NO_CONVERSATION: ConversationId = ConversationId(u32::MAX);
+
 /// Collects the rows of all files.
 #[derive(Default)]
 pub(super) struct Builder {
@@ -86,10 +93,15 @@ pub(super) struct Builder {
     /// (host, pid, start): position is `proc` − 1.
     processes: IndexSet<(HostId, u32, i64), RandomState>,
     sockets: Sockets,
-    /// The first conversation of every life.
-    first_conversations: Vec<Option<ConversationId>>,
+    /// The first conversation of every life; [`NO_CONVERSATION`] if it has none.
+    first_conversations: Vec<ConversationId>,
     /// All others.
-    conversations: HashMap<(LifeId, FiveTuple), ConversationId>,
+    conversations: HashMap<(LifeId, FiveTuple), ConversationId, RandomState>,
+    /// The latest lives of the sockets of the next rows, of which there are [`AHEAD`] at most;
+    /// [`NO_LIFE`](super::sockets::NO_LIFE) of those that are looked up when it is their turn.
+    fetched: Vec<LifeId>,
+    /// Whether a socket got another life since these were looked up.
+    has_again: bool,
     /// Of every life, whether an `owner` row tells of it.
     refined: Vec<bool>,
     /// Positions of a life's listeners.
@@ -125,6 +137,9 @@ impl Builder {
         decode::each(&file.groups(COLUMNS), threads, |Decoded { batch, mut cache }| {
             let columns = batch.columns()?;
             for row in 0..batch.len() {
+                if row % AHEAD == 0 {
+                    self.fetch(host, &columns, row..batch.len().min(row + AHEAD));
+                }
                 let Some(time_ns) = self.time(host, &columns, &mut part, row) else { continue };
                 self.number_row(host, &columns, &mut part, number, (row, time_ns));
                 self.add_row((host, row, time_ns), &columns, &mut cache, &mut part);
@@ -229,6 +244,7 @@ impl Builder {
         // By far the largest of what is not needed any more.
         drop(self.sockets);
         drop(self.first_conversations);
+        drop(self.conversations);
         out.identities = self.identities.into_iter().collect();
         out.places = self.places.finish();
         out.programs.finish(&out.identities, &self.first_seen);
@@ -236,7 +252,12 @@ impl Builder {
             info.missing_parts = numbers.missing_parts;
             info.missing_rows = numbers.missing_rows.saturating_sub(told_rows(&info.lost));
         }
+        let has_losses = out.hosts.iter().any(|host| !host.losses().is_empty());
         for id in out.lives.ids() {
+            // Nearly all are closed, and nearly always nothing was lost.
+            if !has_losses && out.lives.is_closed(id) {
+                continue;
+            }
             let mut life = out.lives.get(id);
             if life.closed.is_some() {
                 let host = &out.hosts[usize::from(life.host.0)];

@@ -1,5 +1,7 @@
-//! The table behind the index: flows to where their entries are. A slot holds all there is to
-//! compare, so that a look-up costs one cache miss, and the entries one more.
+//! The table behind the index: flows to where their entries are. A slot holds no key but some bits of
+//! its hash, so that eight of them share a cache line; where those agree, the flow's first conversation
+//! tells whether it is the one. What goes on at one time has its conversations near each other, so
+//! that these are seldom waited for; the slot is.
 //!
 //! Slots are in the order of their hashes, as nearly as open addressing allows: the table is as long
 //! as it has to be, not the next power of two.
@@ -11,7 +13,6 @@ use hashbrown::HashMap;
 use schema::FlowKey;
 
 use super::position;
-use crate::events::Addresses;
 
 /// Slots for every three flows that may come.
 const SLOTS_FOR_THREE: usize = 4;
@@ -19,23 +20,14 @@ const SLOTS_FOR_THREE: usize = 4;
 /// More entries than a slot can count at one end are counted elsewhere.
 const MANY: u8 = u8::MAX;
 
-/// Where the entries of a flow begin that has no place yet.
-pub(super) const NOT_PLACED: u32 = u32::MAX;
-
-const IS_LOW_V4: u8 = 1;
-const IS_HIGH_V4: u8 = 1 << 1;
-
 /// A flow and where its entries are; a slot without entries is free.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    low: u32,
-    high: u32,
+    /// While flows are counted the number that its first conversation was counted by; later the
+    /// position of its first entry.
     first: u32,
-    low_port: u16,
-    high_port: u16,
-    proto: u8,
-    /// Which of the addresses are IPv4 ones.
-    v4: u8,
+    /// The lowest bits of its hash, of which the highest decide where it is.
+    tag: u16,
     up: u8,
     down: u8,
 }
@@ -61,7 +53,6 @@ pub struct Found {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     slots: Vec<Slot>,
-    addresses: Addresses,
     /// Counts that don't fit their slots, by slot: up, down.
     many: HashMap<u32, (u32, u32)>,
     hasher: RandomState,
@@ -95,22 +86,45 @@ impl Table {
     /// Reads the slot where the search for a flow begins, so that it is near when it is searched for.
     #[inline]
     pub(super) fn touch(&self, hash: u64) {
-        if let Some(slot) = self.slots.get(self.home(hash)) {
+        self.touch_slot(position(self.home(hash)));
+    }
+
+    /// The same of slot `at`.
+    #[inline]
+    pub(super) fn touch_slot(&self, at: u32) {
+        if let Some(slot) = self.slots.get(place(at)) {
             std::hint::black_box(slot.first);
         }
     }
 
+    /// The flow of hash `hash` for whose first entry `is_it` holds.
     #[inline]
-    pub(super) fn find(&self, hash: u64, key: &FlowKey) -> Option<Found> {
-        let mut at = self.home(hash);
+    pub(super) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<Found> {
+        let (mut at, tag) = (self.home(hash), tag(hash));
         loop {
             // An empty table has no slot at all.
             let slot = self.slots.get(at)?;
             if slot.is_free() {
                 return None;
             }
-            if self.is_of(slot, key) {
+            if slot.tag == tag && is_it(slot.first) {
                 return Some(self.found(at, slot));
+            }
+            at = self.next(at);
+        }
+    }
+
+    /// Where the entries of a flow of hash `hash` probably are: of the one whose bits in the table agree.
+    #[inline]
+    pub(super) fn guess(&self, hash: u64) -> Option<u32> {
+        let (mut at, tag) = (self.home(hash), tag(hash));
+        loop {
+            let slot = self.slots.get(at)?;
+            if slot.is_free() {
+                return None;
+            }
+            if slot.tag == tag {
+                return Some(slot.first);
             }
             at = self.next(at);
         }
@@ -119,16 +133,6 @@ impl Table {
     #[inline]
     fn next(&self, at: usize) -> usize {
         if at + 1 == self.slots.len() { 0 } else { at + 1 }
-    }
-
-    #[inline]
-    fn is_of(&self, slot: &Slot, key: &FlowKey) -> bool {
-        let &FlowKey { proto, low, high } = key;
-        slot.low_port == low.port()
-            && slot.high_port == high.port()
-            && slot.proto == proto.0
-            && self.addresses.is((slot.low, slot.v4 & IS_LOW_V4 != 0), low)
-            && self.addresses.is((slot.high, slot.v4 & IS_HIGH_V4 != 0), high)
     }
 
     #[inline]
@@ -147,29 +151,26 @@ impl Table {
         self.many.get(&position(at)).copied().unwrap_or_default()
     }
 
-    /// Counts one more entry of `key`, for the way up or the other one; the slot that has it.
-    pub(super) fn count(&mut self, key: &FlowKey, is_up: bool) -> u32 {
-        let mut at = self.home(self.hash(key));
-        while !self.slots[at].is_free() && !self.is_of(&self.slots[at], key) {
+    /// Counts one more entry of the flow of hash `hash` for whose first number `is_it` holds, for the way
+    /// up or the other one; the slot that has it. A new flow's first number is `number`.
+    #[inline]
+    pub(super) fn count(
+        &mut self,
+        (hash, number): (u64, u32),
+        is_up: bool,
+        is_it: impl Fn(u32) -> bool,
+    ) -> u32 {
+        let (mut at, tag) = (self.home(hash), tag(hash));
+        loop {
+            let slot = &mut self.slots[at];
+            if slot.is_free() {
+                *slot = Slot { first: number, tag, ..Slot::default() };
+                break;
+            }
+            if slot.tag == tag && is_it(slot.first) {
+                break;
+            }
             at = self.next(at);
-        }
-        if self.slots[at].is_free() {
-            let &FlowKey { proto, low, high } = key;
-            let (low_port, high_port) = (low.port(), high.port());
-            let (low, is_low_v4) = self.addresses.short(low);
-            let (high, is_high_v4) = self.addresses.short(high);
-            let flag = |is: bool, flag: u8| if is { flag } else { 0 };
-            self.slots[at] = Slot {
-                low,
-                high,
-                first: NOT_PLACED,
-                low_port,
-                high_port,
-                proto: proto.0,
-                v4: flag(is_low_v4, IS_LOW_V4) | flag(is_high_v4, IS_HIGH_V4),
-                up: 0,
-                down: 0,
-            };
         }
         let slot = &mut self.slots[at];
         let (up, down) = (slot.up, slot.down);
@@ -186,21 +187,29 @@ impl Table {
         position(at)
     }
 
-    /// How many entries the flow in slot `at` has.
+    /// What was counted of the flow in slot `at`.
+    #[inline]
     pub(super) fn counted(&self, at: u32) -> Found {
-        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        let at = place(at);
         self.found(at, &self.slots[at])
     }
 
     /// Says where the entries of the flow in slot `at` begin.
+    #[inline]
     pub(super) fn place(&mut self, at: u32, first: u32) {
-        self.slots[usize::try_from(at).unwrap_or(usize::MAX)].first = first;
+        self.slots[place(at)].first = first;
     }
+}
 
-    /// No more flows come.
-    pub(super) fn finish(&mut self) {
-        self.addresses.finish();
-    }
+#[inline]
+fn tag(hash: u64) -> u16 {
+    let [.., high, low] = hash.to_be_bytes();
+    u16::from_be_bytes([high, low])
+}
+
+#[inline]
+fn place(at: u32) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -235,15 +244,19 @@ mod tests {
             let tuple = |(src, dst, proto)| FiveTuple::new(Proto(proto), src, dst);
             let mut table = Table::with_room_for(tuples.len());
             let mut model: HashMap<FlowKey, [u32; 2]> = HashMap::new();
-            for &of in &tuples {
-                let (key, way) = tuple(of).canonical();
-                table.count(&key, way == Way::Up);
+            let keys: Vec<_> = tuples.iter().map(|&of| tuple(of).canonical()).collect();
+            let is = |key: FlowKey| {
+                let keys = &keys;
+                move |number: u32| keys[number as usize].0 == key
+            };
+            for (number, &(key, way)) in (0..).zip(&keys) {
+                table.count((table.hash(&key), number), way == Way::Up, is(key));
                 model.entry(key).or_default()[usize::from(way == Way::Down)] += 1;
             }
-            table.finish();
             for &of in tuples.iter().chain(&strangers) {
                 let key = tuple(of).canonical().0;
-                let found = table.find(table.hash(&key), &key).map(|found| [found.up, found.down]);
+                let found = table.find(table.hash(&key), is(key));
+                let found = found.map(|found| [found.up, found.down]);
                 prop_assert_eq!(found, model.get(&key).copied());
             }
         }
@@ -260,10 +273,10 @@ mod tests {
                 while left != [0, 0] {
                     let pick = if is_turned ^ (left[0] == 0) { 1 } else { 0 };
                     let pick = if left[pick] == 0 { 1 - pick } else { pick };
-                    table.count(&key, pick == 0);
+                    table.count((table.hash(&key), 0), pick == 0, |_| true);
                     left[pick] -= 1;
                 }
-                let found = table.find(table.hash(&key), &key).expect("counted");
+                let found = table.find(table.hash(&key), |_| true).expect("counted");
                 assert_eq!([found.up, found.down], order);
             }
         }
@@ -275,6 +288,6 @@ mod tests {
         let end = Endpoint::v4([10, 0, 0, 1], 80);
         let (key, _) = FiveTuple::new(Proto::UDP, end, end).canonical();
         table.touch(table.hash(&key));
-        assert_eq!(table.find(table.hash(&key), &key), None);
+        assert_eq!(table.find(table.hash(&key), |_| true), None);
     }
 }

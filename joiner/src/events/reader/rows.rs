@@ -1,18 +1,43 @@
 //! Rows of sockets to lives. They may come in any order within a life: each fact is taken from the
 //! row that states it, times are minima and maxima.
 
+use std::hint::black_box;
+use std::ops::Range;
+
 use schema::rows::{Columns, TextColumn};
 use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto};
 
-use super::{Builder, Part, Row, parse_addr, parse_proto, position};
+use super::{AHEAD, Builder, NO_CONVERSATION, Part, Row, parse_addr, parse_proto, position};
 use crate::events::cache::{BatchCache, Cached};
 use crate::events::decode::NO_ROW;
 use crate::events::host::HostId;
 use crate::events::identity::{Identity, IdentityId};
 use crate::events::life::{Conversation, ConversationId, Handover, Life, LifeId, Listener};
+use crate::events::place::NamespaceId;
+use crate::events::sockets::NO_LIFE;
 use crate::events::text::TextId;
 
 impl Builder {
+    /// Looks up the sockets of these rows, and reads what they will change: that of sockets which were
+    /// open for long is far away, and for many rows at a time that is waited for once.
+    pub(super) fn fetch(&mut self, host: HostId, columns: &Columns<'_>, rows: Range<usize>) {
+        let Self { out, sockets, refined, first_conversations, fetched, has_again, .. } = self;
+        *has_again = false;
+        fetched.clear();
+        fetched.extend(rows.map(|row| {
+            let cookie = columns.socket_cookie.get(row);
+            let life = cookie.map_or(NO_LIFE, |cookie| sockets.get((host, cookie)));
+            if life != NO_LIFE {
+                out.lives.touch(life);
+                black_box((refined[position(life.0)], first_conversations[position(life.0)]));
+            }
+            life
+        }));
+        for life in fetched.iter().filter(|&&life| life != NO_LIFE) {
+            out.conversations.touch(first_conversations[position(life.0)]);
+        }
+    }
+
     /// Adds one row; `time_ns` is steady.
     pub(super) fn add_row(
         &mut self,
@@ -46,34 +71,34 @@ impl Builder {
         let Row { columns, row: at, kind, .. } = row;
         let Some(cookie) = columns.socket_cookie.get(at) else { return };
         let owner = self.who(row, cache);
-        let life = self.life(row.host, cookie, kind, row.time_ns);
-        self.update_life(life, row, owner, cache);
+        let life = match self.fetched[at % AHEAD] {
+            // Which of a socket's connections it is of depends on the rows before.
+            life if life != NO_LIFE && kind != Kind::TcpConnect && !self.has_again => life,
+            _ => self.life(row.host, cookie, kind, row.time_ns),
+        };
         let local = cache.local.get(&columns.local_addr, at, parse_addr);
         let proto = cache.proto.get(&columns.proto, at, parse_proto);
-        let (Some(proto), Some(local)) = (proto, local) else { return };
+        let (Some(proto), Some(local)) = (proto, local) else {
+            return self.update_life(life, row, (owner, None), cache);
+        };
+        let local_port = columns.local_port.get(at);
+        let namespace = local_port.and_then(|_| self.namespace(row));
+        self.update_life(life, row, (owner, namespace), cache);
         let key = columns.local_addr.key(at);
         let noted = key.and_then(|key| cache.noted.get_mut(key));
-        if noted.as_deref().is_none_or(Option::is_none) {
+        let before = noted.as_deref().copied().flatten();
+        if before.is_none() {
             self.out.hosts[usize::from(row.host.0)].add_address(Endpoint::v6(local, 0));
         }
-        let Some(local_port) = columns.local_port.get(at) else {
-            if let Some(noted @ None) = noted {
-                *noted = Some(None);
-            }
-            return;
-        };
-        let local = Endpoint::v6(local, local_port);
-        let namespace = self.namespace(row);
-        if let Some(namespace) = namespace {
-            self.out.lives.update(life, |life| life.namespace = life.namespace.or(Some(namespace)));
+        if let Some(noted) = noted {
+            *noted = Some(namespace.or(before.flatten()));
         }
+        let Some(local_port) = local_port else { return };
+        let local = Endpoint::v6(local, local_port);
         if let Some(namespace) = namespace
-            && noted.as_deref() != Some(&Some(Some(namespace)))
+            && before != Some(Some(namespace))
         {
             self.places.used(namespace, local);
-        }
-        if let Some(noted) = noted {
-            *noted = Some(namespace.or(noted.flatten()));
         }
         let remote = cache.remote.get(&columns.remote_addr, at, parse_addr);
         let remote = remote.zip(columns.remote_port.get(at));
@@ -86,13 +111,14 @@ impl Builder {
 
     /// The life of socket `cookie` that a row of this kind belongs to.
     fn life(&mut self, host: HostId, cookie: u64, kind: Kind, time_ns: i64) -> LifeId {
-        if let Some(id) = self.sockets.get((host, cookie), &self.out.lives) {
-            // A socket whose connect failed may connect again.
-            if kind != Kind::TcpConnect || self.out.lives.get(id).closed.is_none() {
-                return id;
-            }
+        let lives = &mut self.out.lives;
+        let latest = self.sockets.latest((host, cookie));
+        // A socket whose connect failed may connect again.
+        if *latest != NO_LIFE && (kind != Kind::TcpConnect || !lives.is_closed(*latest)) {
+            return *latest;
         }
-        let id = self.out.lives.push(&Life {
+        self.has_again |= *latest != NO_LIFE;
+        *latest = lives.push(&Life {
             host,
             socket_cookie: cookie,
             namespace: None,
@@ -109,17 +135,16 @@ impl Builder {
             bytes: None,
             error: TextId::NONE,
         });
-        self.sockets.set((host, cookie), id, &self.out.lives);
         self.refined.push(false);
-        self.first_conversations.push(None);
-        id
+        self.first_conversations.push(NO_CONVERSATION);
+        *latest
     }
 
     fn update_life(
         &mut self,
         id: LifeId,
         row: Row<'_, '_>,
-        owner: Option<IdentityId>,
+        (owner, namespace): (Option<IdentityId>, Option<NamespaceId>),
         cache: &mut BatchCache,
     ) {
         let Row { columns, row: at, kind, time_ns, .. } = row;
@@ -131,6 +156,7 @@ impl Builder {
             life.opened = kind;
         }
         life.end_ns = life.end_ns.max(time_ns);
+        life.namespace = life.namespace.or(namespace);
         life.direction = life.direction.or(direction);
         life.latency_us = life.latency_us.or(columns.latency_us.get(at));
         life.retransmits = life.retransmits.max(columns.retransmits.get(at));
@@ -211,33 +237,25 @@ impl Builder {
         (kind, time_ns): (Kind, i64),
         owner: Option<IdentityId>,
     ) {
-        let next = ConversationId(u32::try_from(self.out.conversations.len()).unwrap_or(u32::MAX));
+        let all = &mut self.out.conversations;
+        let next = ConversationId(u32::try_from(all.len()).unwrap_or(u32::MAX));
         let first = &mut self.first_conversations[position(life.0)];
-        let id = match *first.get_or_insert(next) {
-            first if first == next => next,
-            first if self.out.conversations.get(first).tuple == tuple => first,
+        let id = match *first {
+            NO_CONVERSATION => {
+                *first = next;
+                next
+            }
+            first if all.is_between(first, tuple) => first,
             _ => *self.conversations.entry((life, tuple)).or_insert(next),
         };
         // A datagram's row names the process that really sent or read it; every other row names
         // the socket's owner, which may be refined later.
         let own = matches!(kind, Kind::UdpSend | Kind::UdpRecv).then_some(owner).flatten();
         if id == next {
-            self.out.conversations.push(&Conversation {
-                life,
-                tuple,
-                opened: kind,
-                opened_ns: time_ns,
-                owner: own,
-            });
-            return;
+            all.push(&Conversation { life, tuple, opened: kind, opened_ns: time_ns, owner: own });
+        } else {
+            all.note(id, own, (kind, time_ns));
         }
-        let mut known = self.out.conversations.get(id);
-        known.owner = known.owner.or(own);
-        if time_ns < known.opened_ns {
-            known.opened_ns = time_ns;
-            known.opened = kind;
-        }
-        self.out.conversations.set(id, &known);
     }
 
     /// The process of a row: as the first row of the batch has it that describes the same.
