@@ -183,7 +183,7 @@ impl OwnSyns {
                 if life.opened == Kind::Socket {
                     // One that still sends its SYN shows which that is; no older one is its.
                     let sends = |position: &usize| attempts[*position].opener == way;
-                    (start..until(end_ns)).find(sends).or(before)
+                    (start..until(entry.end_ns)).find(sends).or(before)
                 } else {
                     // The row follows the handshake; the other order is clock slack.
                     let latest = entry.start_ns.saturating_add(SLACK_NS).min(end_ns);

@@ -339,8 +339,9 @@ impl<'a> End<'a> {
             if host.lost_between(entry.end_ns, time_ns) {
                 return if may_be { Speaks::Perhaps } else { Speaks::No };
             }
-            // Of several namespaces' its own is not known so surely.
-            let own_syn = own.filter(|_| !entry.is_contested()).map(|own| &self.attempts[own]);
+            // Of several namespaces' its own is not known so surely, nor of one that was there before.
+            let is_sure = !entry.is_contested() && life.opened != Kind::Socket;
+            let own_syn = own.filter(|_| is_sure).map(|own| &self.attempts[own]);
             if own_syn.is_some_and(|own| self.is_past_end(tcp, &life, own)) {
                 return Speaks::No;
             }

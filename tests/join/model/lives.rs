@@ -41,6 +41,11 @@ impl Life {
         holders
     }
 
+    /// Whether it was there at `at`, after its first row.
+    pub(super) fn was_open(&self, at: Us) -> bool {
+        self.first < at && self.close.is_none_or(|close| at <= close)
+    }
+
     /// Accepted, and no row told of a better owner than the listener's.
     pub(super) fn is_inherited(&self) -> bool {
         let better = |row: &Row| matches!(row.kind, "owner" | "socket");

@@ -55,20 +55,24 @@ pub(super) fn tcp<'a>(
 ) -> Lane<'a> {
     let at = packet.at;
     let (start, end) = told.world.recorded;
-    let own = own_syns(lane, syns);
+    let owns = own_syns(lane, syns);
     let (local, remote) = if is_out { (packet.src, packet.dst) } else { (packet.dst, packet.src) };
     let forms = told.forms((local, remote));
     let mut found = Lane::default();
     for (n, &life) in lane.iter().enumerate() {
         let next = lane.get(n + 1);
         let previous = n.checked_sub(1).map(|n| lane[n]);
-        let own = own[n].as_ref();
+        let own = owns[n].as_ref();
         // Open point: "the life's own SYN" may be missing, and an older one be taken for it.
         let sure = |own: &Syn| {
             let is_formers =
                 previous.and_then(|former| former.close).is_some_and(|close| own.first <= close);
+            // One that sends its SYN later has not had it answered.
+            let sends = syns
+                .iter()
+                .any(|syn| life.first_kind == "socket" && syn.is_out && life.was_open(syn.first));
             life.first_kind == "tcp_connect"
-                || (own.is_surely_of(life, told.world, &forms) && !is_formers)
+                || (own.is_surely_of(life, told.world, &forms) && !is_formers && !sends)
         };
         found.is_open |= own.is_some_and(|own| life.first > at && own.first <= at && !sure(own));
         let is_over = life.close.is_some_and(|close| close < at);
@@ -157,8 +161,11 @@ pub(super) fn tcp<'a>(
             // Open point: of twins, whose the SYNs since then are.
             let twins = told.owners_of(life.local).len() > 1;
             found.is_open |= is_doubtful || lost || at > end || twins;
-            // Open point: a bare reset may be the answer to anything.
-            found.is_open |= packet.flags == "R";
+            // Open points: a bare reset may be the answer to anything; what comes just before the next life
+            // may be of it, where its SYN is missing.
+            let soon = next.is_some_and(|next| next.first <= at + BEFORE);
+            let unseen = lane.get(n + 1).is_some() && owns[n + 1].is_none();
+            found.is_open |= packet.flags == "R" || (soon && unseen);
         } else if !has_begun {
             let floor = match own {
                 Some(own) => own.first,
@@ -181,7 +188,15 @@ pub(super) fn tcp<'a>(
             // Before its answer the SYN's sender may be resetting the old life.
             let resets = packet.flags == "R"
                 && own.is_some_and(|own| own.answered.is_none_or(|answered| at < answered));
+            // Open point: whether what closes until the life is told of is the same connection.
+            let is_its = |src, dst| forms.contains(&(src, dst)) || forms.contains(&(dst, src));
+            let closes = told.world.packets.iter().any(|packet| {
+                (at - SECOND..life.first).contains(&packet.at)
+                    && packet.flags.contains(['F', 'R'])
+                    && is_its(packet.src, packet.dst)
+            });
             found.is_open |= (previous.is_some() && own.is_none())
+                || closes
                 || unanswered
                 || resets
                 || (own.is_none() && lacks_former)
