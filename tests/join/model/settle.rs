@@ -136,7 +136,11 @@ pub(super) fn tcp<'a>(
             || (packet.flags.contains('R') && syns.iter().any(|syn| syn.is_out != is_out));
         // One whose close is told later is there, whatever its own SYN was; and where its own is not
         // known, another's may be it.
-        if is_past && own.is_some() && life.close.is_none_or(|close| close < at) {
+        if is_past
+            && own.is_some()
+            && life.first_kind != "socket"
+            && life.close.is_none_or(|close| close < at)
+        {
             continue;
         }
         found.is_open |= is_past;
@@ -150,7 +154,8 @@ pub(super) fn tcp<'a>(
             }
             // Of twins nobody knows whose connection one of after the recording is; nor what a SYN since
             // then became.
-            let is_after = at > end && (told.owners_of(life.local).len() > 1 || !newer.is_empty());
+            let is_after = at > end
+                && (told.owners_of(life.local).len() > 1 || !newer.is_empty() || own.is_none());
             let is_lost =
                 is_after || !life.seen_from(at) && told.lost_within(life.last_row(at), at);
             found.is_open |= is_doubtful || is_lost;

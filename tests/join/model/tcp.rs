@@ -182,7 +182,16 @@ impl<'a> Talk<'a> {
         again.iter().for_each(|later| self.send(first + later, true, "S"));
         let mut at = first + again.last().expect("one");
         for n in 0..self.draft.rng.within(1, 3) {
-            at += self.answer(false) + n * SECOND;
+            let next = at + self.answer(false) + n * SECOND;
+            // A listener that closes takes its unfinished handshakes along.
+            let there = self.path.server.is_none_or(|(ns, (local, _))| {
+                let there = self.draft.listening(false, ns, local.port(), next);
+                there.iter().any(|listener| self.server.contains(&listener.who))
+            });
+            if n > 0 && !there {
+                break;
+            }
+            at = next;
             self.send(at, false, "S.");
         }
         at += self.answer(true);
