@@ -149,8 +149,8 @@ impl Matcher {
             trace.step(|| Step::Place(place()));
         }
         match chooser.choose(found) {
-            // What was lost may be the other's.
-            Fit::One(found) if chooser.may_be_anothers() && self.was_lost(found, role) => {
+            // What was lost may be the other's, or the last of one that was over before the recording.
+            Fit::One(found) if chooser.may_be_anothers() && !self.is_whole(found, role) => {
                 Fit::Several
             }
             fit => fit,
@@ -174,10 +174,11 @@ impl Matcher {
         host.lost_between(life.start_ns, life.end_ns)
     }
 
-    /// Whether rows were lost up to the packet.
-    fn was_lost(&self, found: Found, role: Role<'_>) -> bool {
+    /// Whether every socket is known for which the host may still have spoken, short of the last of what
+    /// was over long before the recording.
+    fn is_whole(&self, found: Found, role: Role<'_>) -> bool {
         let host = &self.recordings.hosts[usize::from(found.lane.host.0)];
-        host.lost_between(i64::MIN, role.seen.time_ns)
+        host.is_whole_for(self.windows.before_ns, role.seen.time_ns)
     }
 
     /// What fits in one lane.

@@ -15,9 +15,12 @@ use crate::syn::{Attempt, SynTable};
 /// By how much rows and packets may differ in time, nanoseconds, where clocks are one.
 const SLACK_NS: i64 = 200_000_000;
 
-/// Within what time a SYN, or its answer, is sent three times if nothing answers, and the third is there for
-/// sure, nanoseconds.
-const REPEATED_NS: i64 = 3_500_000_000;
+/// Within what time after a SYN, or its answer, a connection is accepted, nanoseconds: a round trip, or
+/// one repetition later, as a handshake that is not answered is repeated after a second.
+const REPEATED_NS: i64 = 1_200_000_000;
+
+/// How soon after the row of a connect its SYN is sent, nanoseconds, where nothing else tells.
+const AT_ONCE_NS: i64 = 500_000;
 
 /// Instead of the position of an attempt: the capture lacks it.
 const NO_SYN: u32 = u32::MAX;
@@ -128,7 +131,7 @@ impl OwnSyns {
             let end_ns = match life.closed {
                 Some(_) => entry.end_ns,
                 None => {
-                    let sure_ns = life.sure_ns.max(entry.start_ns.saturating_add(SLACK_NS));
+                    let sure_ns = life.sure_ns.max(entry.start_ns.saturating_add(AT_ONCE_NS));
                     life.end_ns.min(next_ns).min(sure_ns)
                 }
             };
@@ -150,7 +153,11 @@ impl OwnSyns {
                     Kind::Socket => became(attempt) && is_alone,
                     // Or the handshake took long; but without an answer either side repeats itself.
                     Kind::TcpAccept => {
+                        let is_formers = n.checked_sub(1).is_some_and(|former| {
+                            answered_by(recordings, &entries[former], attempt)
+                        });
                         became(attempt)
+                            && !is_formers
                             && attempt.last_ns >= entry.start_ns - before_ns.min(REPEATED_NS)
                     }
                     // What was opened before the recording would have been told of at its start.
@@ -278,4 +285,13 @@ impl OwnSyns {
         let position = *self.positions.get(usize::try_from(id.0).ok()?)?;
         usize::try_from(position).ok().filter(|_| position != NO_SYN)
     }
+}
+
+/// Whether `attempt` is the other half of a simultaneous open: it came and went while the socket of `former`
+/// was connecting to its sender.
+fn answered_by(recordings: &Recordings, former: &Entry, attempt: &Attempt) -> bool {
+    let life = recordings.life(recordings.conversation(former.conversation).life);
+    life.opened == Kind::TcpConnect
+        && former.start_ns <= attempt.first_ns
+        && attempt.last_ns <= former.end_ns
 }

@@ -26,7 +26,7 @@ impl Syn {
         let ended = world.packets.iter().any(|packet| {
             since(packet.at) && packet.flags.contains(['R', 'F']) && is_its(packet.src, packet.dst)
         });
-        !ended && (life.first_kind != "tcp_accept" || self.last >= life.first - 7 * SECOND / 2)
+        !ended && (life.first_kind != "tcp_accept" || self.last >= life.first - 6 * SECOND / 5)
     }
 }
 
