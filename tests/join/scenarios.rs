@@ -2,6 +2,7 @@
 //! negative twin: the case where no name may be given. `DESIGN` §5 and §6 are the rules.
 
 mod clocks;
+mod doubt;
 mod namespaces;
 mod nat;
 mod owner;

@@ -1,0 +1,148 @@
+//! The third rule: the last of a connection, or of a socket, after its close.
+
+use schema::Kind;
+use schema::annotation::Rule;
+
+use super::{Choice, End, LaneFit, acks};
+use crate::attribute::own_syn::Whose;
+use crate::decode::Tcp;
+use crate::events::{ConversationId, IdentityId, Life};
+use crate::index::Entry;
+use crate::syn::Attempt;
+
+/// Whether a packet after a life can be the last of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    Yes,
+    /// Nobody knows.
+    Perhaps,
+    No,
+}
+
+impl End<'_> {
+    /// Whether the last life that began may still be open, its close having been lost.
+    pub(super) fn may_go_on(&self, is_over: impl Fn(&Entry) -> bool, time_ns: i64) -> bool {
+        let last = self.begun(time_ns).last().filter(|entry| !is_over(entry));
+        last.is_some_and(|entry| {
+            let life = self.life(entry);
+            life.sure_ns < time_ns && time_ns <= life.end_ns
+        })
+    }
+
+    /// Whether a packet lies outside of what the opener of the connection of `life` ever sent, by the
+    /// kernel's count: its SYN has one number, its FIN another.
+    fn is_past_end(&self, tcp: &Tcp, life: &Life, own: &Attempt) -> bool {
+        let Some((sent, received)) = life.bytes else { return false };
+        let is_opener = (own.opener == self.way) == self.sent;
+        let Ok(bytes) = u32::try_from(if is_opener { sent } else { received }) else {
+            return false;
+        };
+        let number = match own.opener == self.way {
+            true => tcp.seq,
+            false if tcp.flags & Tcp::ACK != 0 => tcp.ack,
+            false => return false,
+        };
+        number.wrapping_sub(own.seq) > bytes.saturating_add(2)
+    }
+
+    /// The last of a former life; if it is only to be doubted whether it is (`may_be`), also where that
+    /// can't be known. A packet that `opens` names an attempt which is none of the lives'.
+    pub(super) fn late_tcp<F>(
+        &self,
+        (tcp, opens): (&Tcp, bool),
+        time_ns: i64,
+        may_be: bool,
+        choice: &mut Choice<F>,
+    ) where
+        F: Fn(ConversationId) -> Option<IdentityId>,
+    {
+        let not_superseded = |entry: &Entry| {
+            let own = self.own_syns.of(entry.conversation);
+            let life = self.life(entry);
+            let host = &self.recordings.hosts[usize::from(life.host.0)];
+            // Since rows were lost nobody knows whether it is over at all.
+            if life.end_ns >= time_ns {
+                return if opens { Speaks::No } else { Speaks::Perhaps };
+            }
+            // Of a connection since the recording no row tells.
+            if life.closed.is_some()
+                && host.recorded_until(entry.end_ns).is_some_and(|until| until < time_ns)
+            {
+                return Speaks::No;
+            }
+            // Of one since then neither a row nor a SYN need be there.
+            if host.lost_between(entry.end_ns, time_ns) {
+                return if may_be { Speaks::Perhaps } else { Speaks::No };
+            }
+            // Of several namespaces' its own is not known so surely, nor of one that was there before.
+            let is_sure = !entry.is_contested() && life.opened != Kind::Socket;
+            let own_syn = own.filter(|_| is_sure).map(|own| &self.attempts[own]);
+            if own_syn.is_some_and(|own| self.is_past_end(tcp, &life, own)) {
+                return Speaks::No;
+            }
+            let since = |position: usize, attempt: &Attempt| match own {
+                Some(own) => position > own,
+                None => attempt.first_ns > entry.start_ns,
+            };
+            let newer = self.seen_attempts(time_ns).iter().enumerate().rev();
+            let newer = newer.take_while(|&(position, attempt)| since(position, attempt));
+            // Those of the same tuple elsewhere say nothing of this one.
+            let whose = |position| self.own_syns.whose(self.key, position, entry.lane());
+            let mut ours = newer.clone().filter(|&(at, _)| whose(at) == Whose::Ours).peekable();
+            if ours.peek().is_none() {
+                let mut unknown = newer.filter(|&(at, _)| whose(at) == Whose::Unknown);
+                return if unknown.next().is_some() { Speaks::Perhaps } else { Speaks::Yes };
+            }
+            // The other way, the old socket speaks until the new one answers. The end that sent the
+            // SYN has none any more.
+            let is_unanswered = |attempt: &Attempt| {
+                attempt.opener != self.way
+                    && attempt.answered_ns.is_none_or(|answered| time_ns < answered)
+                    && !acks(tcp, attempt)
+            };
+            let speaks = self.sent && ours.all(|(_, attempt)| is_unanswered(attempt));
+            if speaks { Speaks::Yes } else { Speaks::No }
+        };
+        self.late(time_ns, self.windows.after_ns, not_superseded, choice);
+    }
+
+    fn late<F>(
+        &self,
+        time_ns: i64,
+        after_ns: i64,
+        speaks: impl Fn(&Entry) -> Speaks,
+        choice: &mut Choice<F>,
+    ) where
+        F: Fn(ConversationId) -> Option<IdentityId>,
+    {
+        let latest_start = self.begun(time_ns).last().map_or(i64::MIN, |entry| entry.start_ns);
+        for entry in self.reaching(time_ns, after_ns) {
+            let is_over = entry.end_ns < time_ns && time_ns - entry.end_ns <= after_ns;
+            let is_followed = latest_start > entry.end_ns;
+            if !is_over || is_followed {
+                continue;
+            }
+            match speaks(entry) {
+                Speaks::Yes => choice.add(entry, Rule::Late),
+                Speaks::Perhaps => choice.fit = LaneFit::Several(Rule::Late),
+                Speaks::No => {}
+            }
+        }
+    }
+
+    /// The last datagrams of a socket that was closed.
+    pub(super) fn late_udp<F>(&self, time_ns: i64, choice: &mut Choice<F>)
+    where
+        F: Fn(ConversationId) -> Option<IdentityId>,
+    {
+        let is_last = |entry: &Entry| {
+            let life = self.life(entry);
+            let host = &self.recordings.hosts[usize::from(life.host.0)];
+            let is_last = life.closed.is_some()
+                && host.is_recorded(time_ns)
+                && !host.lost_between(entry.end_ns, time_ns);
+            if is_last { Speaks::Yes } else { Speaks::No }
+        };
+        self.late(time_ns, self.windows.after_udp_ns, is_last, choice);
+    }
+}
