@@ -28,6 +28,8 @@ pub(crate) struct Known {
     pub(crate) names_user: bool,
     /// Its close, of a TCP socket.
     pub(crate) closed: Option<Row>,
+    /// When it was last told of.
+    pub(crate) last_ns: i64,
     /// Whether its end is written.
     is_over: bool,
 }
@@ -86,6 +88,7 @@ impl Recording {
                 continue;
             }
             this.first_ns = this.first_ns.or(Some(row.ts));
+            this.last_ns = row.ts;
             this.names_user |= world.lives[life].owner(row.ts) == who;
             if let Some(remote) = row.remote {
                 this.peers.entry(remote).or_insert(row.ts);

@@ -138,10 +138,16 @@ impl World {
         let established = run.open(start, rtt, [client, server]);
         let mut now = established;
         let exchanges = run.world.random.range(1, 5);
+        // What the sockets count is what the packets hold.
+        let mut left = connection.bytes.map(|bytes| bytes as usize);
         for n in 0..exchanges {
             let length = run.world.random.range(1, 40) as usize;
-            run.send(now, true, ACK, length);
-            run.send(now + rtt, false, ACK, length);
+            let is_last = n + 1 == exchanges;
+            let lengths = left.map(|left| if is_last { left } else { length.min(left) });
+            for side in [0, 1] {
+                left[side] -= lengths[side];
+                run.send(now + rtt * side as i64, side == 0, ACK, lengths[side]);
+            }
             if n == 0 {
                 run.first_read(now + rtt / 2);
             }

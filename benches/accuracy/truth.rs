@@ -67,6 +67,10 @@ impl<'a> Judge<'a> {
             // Whoever took the port since may be among what was lost.
             return false;
         }
+        // Its close may be among what was lost, and its tuple another one's.
+        if known.closed.is_none() && self.recording.is_lossy(known.last_ns, packet.ns) {
+            return false;
+        }
         if packet.proto == Proto::UDP {
             // Two sockets may have one tuple: whose close was lost may be there still.
             let is_shared = self.recording.is_doubtful(self.world, id, packet.ns);

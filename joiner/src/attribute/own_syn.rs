@@ -163,7 +163,8 @@ impl OwnSyns {
                     // What was opened before the recording would have been told of at its start.
                     _ => {
                         let from = host.recorded_from(entry.start_ns);
-                        became(attempt)
+                        // Of one whose beginning was lost the first row may be its end.
+                        (life.opened != Kind::TcpConnect || became(attempt))
                             && from
                                 .is_none_or(|from| from <= attempt.last_ns.saturating_add(SLACK_NS))
                     }

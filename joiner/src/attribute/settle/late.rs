@@ -19,6 +19,17 @@ enum Speaks {
     No,
 }
 
+/// With so many bytes, numbers that are chosen at random lie within a connection too often: one in 256.
+const TELLING_BYTES: u64 = 1 << 24;
+
+/// Where a packet lies in what the opener of a connection sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Within,
+    Outside,
+    Unknown,
+}
+
 impl End<'_> {
     /// Whether the last life that began may still be open, its close having been lost.
     pub(super) fn may_go_on(&self, is_over: impl Fn(&Entry) -> bool, time_ns: i64) -> bool {
@@ -29,20 +40,21 @@ impl End<'_> {
         })
     }
 
-    /// Whether a packet lies outside of what the opener of the connection of `life` ever sent, by the
-    /// kernel's count: its SYN has one number, its FIN another.
-    fn is_past_end(&self, tcp: &Tcp, life: &Life, own: &Attempt) -> bool {
-        let Some((sent, received)) = life.bytes else { return false };
+    /// Where a packet lies by the kernel's count of what the opener of the connection of `life` sent: its
+    /// SYN has one number, its FIN another.
+    fn stream(&self, tcp: &Tcp, life: &Life, own: &Attempt) -> Stream {
         let is_opener = (own.opener == self.way) == self.sent;
-        let Ok(bytes) = u32::try_from(if is_opener { sent } else { received }) else {
-            return false;
+        let bytes = life.bytes.map(|(sent, received)| if is_opener { sent } else { received });
+        let Some(bytes) = bytes.filter(|&bytes| bytes < TELLING_BYTES) else {
+            return Stream::Unknown;
         };
         let number = match own.opener == self.way {
             true => tcp.seq,
             false if tcp.flags & Tcp::ACK != 0 => tcp.ack,
-            false => return false,
+            false => return Stream::Unknown,
         };
-        number.wrapping_sub(own.seq) > bytes.saturating_add(2)
+        let is_within = u64::from(number.wrapping_sub(own.seq)) <= bytes + 2;
+        if is_within { Stream::Within } else { Stream::Outside }
     }
 
     /// The last of a former life; if it is only to be doubted whether it is (`may_be`), also where that
@@ -70,15 +82,17 @@ impl End<'_> {
             {
                 return Speaks::No;
             }
-            // Of one since then neither a row nor a SYN need be there.
-            if host.lost_between(entry.end_ns, time_ns) {
-                return if may_be { Speaks::Perhaps } else { Speaks::No };
-            }
-            // Of several namespaces' its own is not known so surely, nor of one that was there before.
+            // Of several namespaces' its own is not known so surely, nor of one that was there before: that
+            // a number lies outside of it says nothing then.
             let is_sure = !entry.is_contested() && life.opened != Kind::Socket;
-            let own_syn = own.filter(|_| is_sure).map(|own| &self.attempts[own]);
-            if own_syn.is_some_and(|own| self.is_past_end(tcp, &life, own)) {
-                return Speaks::No;
+            match own.map(|own| self.stream(tcp, &life, &self.attempts[own])) {
+                Some(Stream::Within) => {}
+                Some(Stream::Outside) if is_sure => return Speaks::No,
+                // Of one since then neither a row nor a SYN need be there.
+                _ if host.lost_between(entry.end_ns, time_ns) => {
+                    return if may_be { Speaks::Perhaps } else { Speaks::No };
+                }
+                _ => {}
             }
             let since = |position: usize, attempt: &Attempt| match own {
                 Some(own) => position > own,
