@@ -89,12 +89,15 @@ pub(super) fn run(draft: &mut Draft, path: &Path, at: Us) -> Us {
         } else {
             server.as_ref().is_some_and(|server| there.contains(&server.who))
         };
-        if answers {
+        let takes = if far { draft.rng.within(200, 50 * MS) } else { 75 };
+        // A server that is closed meanwhile answers nothing.
+        let closes = path.server.is_some() && server.as_ref().is_some_and(|it| it.to < now + takes);
+        if answers && !closes {
             if n == 0 {
                 server_row(draft, now + 40, "udp_recv");
                 server_row(draft, now + 60, "udp_send");
             }
-            now += if far { draft.rng.within(200, 50 * MS) } else { 75 };
+            now += takes;
             send(draft, now, false, client.as_slice(), &there);
             if n == 0 && !connected {
                 client_row(draft, now + 30, "udp_recv", true);
