@@ -146,7 +146,10 @@ impl World {
             let lengths = left.map(|left| if is_last { left } else { length.min(left) });
             for side in [0, 1] {
                 left[side] -= lengths[side];
-                run.send(now + rtt * side as i64, side == 0, ACK, lengths[side]);
+                // An IP packet holds no more than 64 kB.
+                for part in parts(lengths[side]) {
+                    run.send(now + rtt * side as i64, side == 0, ACK, part);
+                }
             }
             if n == 0 {
                 run.first_read(now + rtt / 2);
@@ -156,6 +159,12 @@ impl World {
         let (end_ns, free_ns) = run.end(now, rtt);
         Done { client, server, end_ns, free_ns, packets: (first, self.packets.len()) }
     }
+}
+
+/// The sizes of the segments of `length` bytes: one, though it is empty.
+fn parts(length: usize) -> impl Iterator<Item = usize> {
+    const MOST: usize = 32_768;
+    (0..length.div_ceil(MOST).max(1)).map(move |n| MOST.min(length - n * MOST))
 }
 
 impl Run<'_> {
