@@ -1,15 +1,15 @@
-//! Why some programs are attached more than once. Since Linux 7.2 (6.19 didn't) a program for a system
-//! call can be preempted like the call itself, and while it is, the kernel leaves it out for every other
-//! task on that CPU. On a busy CPU that is dozens of calls: the task that was preempted in the middle of
-//! the program has to wait for its turn. Each copy counts as a program of its own, so the second one
-//! sees what the first one missed, unless somebody was preempted in both.
+//! Why some programs are attached more than once. Since Linux 7.2 (6.19 didn't) a program for a
+//! system call can be preempted like the call itself, and while it is, the kernel leaves it out for
+//! every other task on that CPU. On a busy CPU that is dozens of calls: the task that was preempted
+//! has to wait for its turn. Each copy counts as a program of its own, so the second one sees what
+//! the first one missed, unless somebody was preempted in both.
 //!
 //! That is for programs that do nothing when they find the work done.
 
-/// How often a program is attached where it may be left out. All copies but one being in the middle of
-/// some other task's call is rare; in all three of them nobody was seen yet.
+/// How often a program is attached where it may be left out. What all of them miss takes as many
+/// tasks, each preempted in the middle of another copy, before the first has its turn again.
 const COPIES: usize = 3;
-/// The first Linux that may leave programs out.
+/// The first Linux that may leave programs out, as far as we know.
 const SINCE: (u32, u32) = (7, 0);
 
 /// How often to attach a program for a system call.

@@ -205,8 +205,8 @@ const HOOKS: [Row; 27] = [
 /// Processes come first, then the owner hooks: a connection that begins while the rest is being
 /// attached is then seen without its beginning, never without its process.
 ///
-/// Programs of which there are copies stay as long as the links that are returned, the others as long
-/// as `ebpf`.
+/// Programs of which there are copies stay as long as the links that are returned, the others as
+/// long as `ebpf`.
 pub(super) fn attach_all(ebpf: &mut Ebpf, root: &CgroupRoot) -> (Vec<Hook>, Vec<TracePointLink>) {
     let mut links = vec![];
     let hooks = HOOKS

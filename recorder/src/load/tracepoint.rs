@@ -140,7 +140,8 @@ pub(super) fn attach_copies(
     })
 }
 
-/// Calls `attach` with the place where tracefs is mounted; where it isn't, from a thread that sees it.
+/// Calls `attach` with the place where tracefs is mounted; where it is not, from a thread that sees
+/// it mounted.
 fn with_tracefs<T: Send>(
     attach: impl FnOnce(&str) -> Result<T, String> + Send,
 ) -> Result<T, String> {
