@@ -3,6 +3,7 @@
 //! [`Probes`] detaches them all.
 
 mod cgroup;
+mod copies;
 mod error;
 mod forwarders;
 mod hooks;
@@ -16,6 +17,7 @@ use std::fmt;
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
+    programs::trace_point::TracePointLink,
 };
 use rustix::thread::{CapabilitySet, capabilities};
 use schema::wire::{DROP_OWNERS, DROP_PEERS, DROP_RING};
@@ -72,6 +74,8 @@ pub struct Drops {
 pub struct Probes {
     // Held for the links in it: dropping it detaches the programs.
     _ebpf: Ebpf,
+    // Likewise for those of which there are copies.
+    _copies: Vec<TracePointLink>,
     hooks: Vec<Hook>,
     ring: Option<Ring>,
     drops: PerCpuArray<MapData, u64>,
@@ -103,14 +107,14 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Probes, LoadError> {
     let mut forwarders = forwarders::Forwarders::take(&mut ebpf)?;
     let root = cgroup::open_root()?;
     forwarders.watch(options.forwarders)?;
-    let hooks = hooks::attach_all(&mut ebpf, &root);
+    let (hooks, copies) = hooks::attach_all(&mut ebpf, &root);
     if hooks::tell_forwards(&hooks) {
         forwarders.adopt(options.forwarders);
     } else {
         // What the others tell could be wrong.
         forwarders.forget(options.forwarders);
     }
-    Ok(Probes { _ebpf: ebpf, hooks, ring: Some(ring), drops, peers })
+    Ok(Probes { _ebpf: ebpf, _copies: copies, hooks, ring: Some(ring), drops, peers })
 }
 
 impl Probes {

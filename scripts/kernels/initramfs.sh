@@ -13,7 +13,7 @@ chmod 755 "$root"
 
 mkdir -p "$root"/{bin,dev,etc,lib,proc,run,sys,tmp}
 install "$(command -v busybox)" "$root/bin/busybox"
-for applet in cat dirname echo insmod ln mkdir mount poweroff sh sleep sync unshare; do
+for applet in cat cp dirname echo insmod ln mkdir mount poweroff sh sleep sync unshare; do
 	ln -s busybox "$root/bin/$applet"
 done
 # What the tests run, with its libraries.

@@ -224,6 +224,8 @@ fn after_a_crash() -> Result<()> {
     let recording = Recording::start(EBPFREC, &args)?;
     let second = recording.folder().join("ev.000002.parquet");
     work_until(|| Ok(second.exists()))?;
+    // The part that is cut off may have begun only just: until its first rows are on the disk.
+    std::thread::sleep(Duration::from_secs(2));
     recording.signal(Signal::KILL)?;
     let crashed = recording.wait()?;
     let left = crashed.names()?;

@@ -2,7 +2,7 @@
 
 use aya::{
     Ebpf,
-    programs::{CgroupAttachMode, Program, ProgramError},
+    programs::{CgroupAttachMode, Program, ProgramError, trace_point::TracePointLink},
 };
 
 use super::{
@@ -55,6 +55,8 @@ enum Place {
     Cgroup(&'static str),
     /// A tracepoint: the first program whose layout is the kernel's.
     Tracepoint(&'static [(&'static str, Layout)]),
+    /// A system call of forwarders: the program, in several copies where one may be left out.
+    Call(&'static str, Layout),
 }
 
 const fn cgroup(
@@ -72,6 +74,15 @@ const fn tracepoint(
     loses: &'static str,
 ) -> Row {
     Row { name, required: false, loses, place: Place::Tracepoint(programs) }
+}
+
+const fn call(
+    name: &'static str,
+    program: &'static str,
+    layout: Layout,
+    loses: &'static str,
+) -> Row {
+    Row { name, required: false, loses, place: Place::Call(program, layout) }
 }
 
 /// Without this one and the next, the table of processes can't be trusted.
@@ -153,47 +164,35 @@ const HOOKS: [Row; 27] = [
         &[("socket_read", tracepoint::TCP_RCV_SPACE_ADJUST)],
         "who reads from a TCP socket, until it is closed",
     ),
-    tracepoint(
-        NEW_SOCKET,
-        &[("new_descriptor", tracepoint::end_of_call("sys_exit_socket"))],
-        FORWARDS,
-    ),
-    tracepoint(
-        NEW_ACCEPTED,
-        &[("new_descriptor", tracepoint::end_of_call("sys_exit_accept"))],
-        FORWARDS,
-    ),
-    tracepoint(
-        NEW_ACCEPTED_4,
-        &[("new_descriptor", tracepoint::end_of_call("sys_exit_accept4"))],
-        FORWARDS,
-    ),
-    tracepoint(
+    call(NEW_SOCKET, "new_descriptor", tracepoint::end_of_call("sys_exit_socket"), FORWARDS),
+    call(NEW_ACCEPTED, "new_descriptor", tracepoint::end_of_call("sys_exit_accept"), FORWARDS),
+    call(NEW_ACCEPTED_4, "new_descriptor", tracepoint::end_of_call("sys_exit_accept4"), FORWARDS),
+    call(
         "tracepoint syscalls:sys_enter_pipe",
-        &[("enter_pipe", tracepoint::SYS_ENTER_PIPE)],
+        "enter_pipe",
+        tracepoint::SYS_ENTER_PIPE,
         "the same of forwarders that call pipe(2); docker-proxy calls pipe2(2)",
     ),
-    tracepoint(
+    call(
         "tracepoint syscalls:sys_exit_pipe",
-        &[("exit_pipe", tracepoint::end_of_call("sys_exit_pipe"))],
+        "exit_pipe",
+        tracepoint::end_of_call("sys_exit_pipe"),
         "the same of forwarders that call pipe(2); docker-proxy calls pipe2(2)",
     ),
-    tracepoint(
+    call(
         "tracepoint syscalls:sys_enter_pipe2",
-        &[("enter_pipe", tracepoint::SYS_ENTER_PIPE2)],
+        "enter_pipe",
+        tracepoint::SYS_ENTER_PIPE2,
         FORWARDS,
     ),
-    tracepoint(
+    call(
         "tracepoint syscalls:sys_exit_pipe2",
-        &[("exit_pipe", tracepoint::end_of_call("sys_exit_pipe2"))],
+        "exit_pipe",
+        tracepoint::end_of_call("sys_exit_pipe2"),
         FORWARDS,
     ),
-    tracepoint(ENTER_SPLICE, &[("enter_splice", tracepoint::SYS_ENTER_SPLICE)], FORWARDS),
-    tracepoint(
-        EXIT_SPLICE,
-        &[("exit_splice", tracepoint::end_of_call("sys_exit_splice"))],
-        FORWARDS,
-    ),
+    call(ENTER_SPLICE, "enter_splice", tracepoint::SYS_ENTER_SPLICE, FORWARDS),
+    call(EXIT_SPLICE, "exit_splice", tracepoint::end_of_call("sys_exit_splice"), FORWARDS),
     tracepoint(
         "tracepoint sock:inet_sk_error_report",
         &[("socket_error", tracepoint::INET_SK_ERROR_REPORT)],
@@ -205,19 +204,26 @@ const HOOKS: [Row; 27] = [
 ///
 /// Processes come first, then the owner hooks: a connection that begins while the rest is being
 /// attached is then seen without its beginning, never without its process.
-pub(super) fn attach_all(ebpf: &mut Ebpf, root: &CgroupRoot) -> Vec<Hook> {
-    HOOKS
+///
+/// Programs of which there are copies stay as long as the links that are returned, the others as
+/// long as `ebpf`.
+pub(super) fn attach_all(ebpf: &mut Ebpf, root: &CgroupRoot) -> (Vec<Hook>, Vec<TracePointLink>) {
+    let mut links = vec![];
+    let hooks = HOOKS
         .map(|Row { name, required, loses, place }| {
             let attached = match place {
                 Place::Cgroup(program) => find_program(ebpf, program).and_then(|program| {
                     attach_to_cgroup(program, root).map_err(|error| one_line(&error))
                 }),
                 Place::Tracepoint(programs) => tracepoint::attach_first(ebpf, programs),
+                Place::Call(program, layout) => tracepoint::attach_copies(ebpf, program, &layout)
+                    .map(|copies| links.extend(copies)),
             };
             let status = attached.map_or_else(HookStatus::Missing, |()| HookStatus::Attached);
             Hook { name, required, loses, status }
         })
-        .into()
+        .into();
+    (hooks, links)
 }
 
 /// Whether every new process and every new program of a process is told.

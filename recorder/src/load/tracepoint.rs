@@ -5,10 +5,11 @@ use std::{fs, io, path::Path};
 
 use aya::{
     Ebpf,
-    programs::{Program, TracePoint},
+    programs::{Program, ProgramError, TracePoint, trace_point::TracePointLink},
 };
 
 use super::{
+    copies,
     hooks::{find_program, one_line},
     mount,
 };
@@ -100,55 +101,91 @@ pub(super) const fn end_of_call(name: &'static str) -> Layout {
 }
 
 /// Loads and attaches the first of several programs for one tracepoint that reads it the way it
-/// is here; where tracefs is not mounted, from a thread that sees it.
+/// is here.
 ///
 /// # Errors
 /// Why none, in one line: what the last of them says.
 pub(super) fn attach_first(ebpf: &mut Ebpf, programs: &[(&str, Layout)]) -> Result<(), String> {
+    with_tracefs(|tracefs| {
+        let mut attached = Err("no program is built in: rebuild with `make probes`".to_owned());
+        for (program, layout) in programs {
+            attached = find(ebpf, program).and_then(|program| {
+                check_at(tracefs, layout)?;
+                attach(program, layout).map_err(|error| one_line(&error))
+            });
+            if attached.is_ok() {
+                break;
+            }
+        }
+        attached
+    })
+}
+
+/// Loads and attaches as many copies of a program as a system call needs here. They stay as long as
+/// the links that are returned.
+///
+/// # Errors
+/// Why not, in one line.
+pub(super) fn attach_copies(
+    ebpf: &mut Ebpf,
+    program: &str,
+    layout: &Layout,
+) -> Result<Vec<TracePointLink>, String> {
+    with_tracefs(|tracefs| {
+        let program = find(ebpf, program)?;
+        check_at(tracefs, layout)?;
+        let copies: Result<_, ProgramError> =
+            (0..copies::wanted()).map(|_| attach_copy(program, layout)).collect();
+        copies.map_err(|error| one_line(&error))
+    })
+}
+
+/// Calls `attach` with the place where tracefs is mounted; where it is not, from a thread that sees
+/// it mounted.
+fn with_tracefs<T: Send>(
+    attach: impl FnOnce(&str) -> Result<T, String> + Send,
+) -> Result<T, String> {
     let mounted = TRACEFS.into_iter().find(|path| Path::new(path).join("events").exists());
     match mounted {
-        Some(tracefs) => attach_first_from(tracefs, ebpf, programs),
-        None => mount::with_private("tracefs", TRACEFS[0], || {
-            attach_first_from(TRACEFS[0], ebpf, programs)
-        })
-        .map_err(|error| format!("tracefs is not mounted, and mounting it failed: {error}"))?,
+        Some(tracefs) => attach(tracefs),
+        None => mount::with_private("tracefs", TRACEFS[0], || attach(TRACEFS[0]))
+            .map_err(|error| format!("tracefs is not mounted, and mounting it failed: {error}"))?,
     }
 }
 
-fn attach_first_from(
-    tracefs: &str,
-    ebpf: &mut Ebpf,
-    programs: &[(&str, Layout)],
-) -> Result<(), String> {
-    let mut attached = Err("no program is built in: rebuild with `make probes`".to_owned());
-    for (program, layout) in programs {
-        attached = match find_program(ebpf, program)? {
-            Program::TracePoint(program) => attach_from(tracefs, program, layout),
-            _ => Err(format!("the program {program} is built for something else")),
-        };
-        if attached.is_ok() {
-            break;
-        }
+fn find<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut TracePoint, String> {
+    match find_program(ebpf, name)? {
+        Program::TracePoint(program) => Ok(program),
+        _ => Err(format!("the program {name} is built for something else")),
     }
-    attached
 }
 
-fn attach_from(tracefs: &str, program: &mut TracePoint, layout: &Layout) -> Result<(), String> {
+fn attach(program: &mut TracePoint, layout: &Layout) -> Result<(), ProgramError> {
+    program.load()?;
+    program.attach(layout.category, layout.name).map(drop)
+}
+
+/// Attaches a copy, and leaves the program as it was: not loaded.
+fn attach_copy(program: &mut TracePoint, layout: &Layout) -> Result<TracePointLink, ProgramError> {
+    program.load()?;
+    let id = program.attach(layout.category, layout.name)?;
+    let link = program.take_link(id)?;
+    program.unload()?;
+    Ok(link)
+}
+
+/// Whether the kernel has the tracepoint, and the way the program reads it.
+fn check_at(tracefs: &str, layout: &Layout) -> Result<(), String> {
     let Layout { category, name, .. } = layout;
     let format = Path::new(tracefs).join("events").join(category).join(name).join("format");
     match fs::read_to_string(&format) {
-        Ok(format) => check(&format, layout)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(match layout.since {
-                Some(since) => format!("this kernel does not have it (Linux {since} and newer do)"),
-                None => "this kernel was built without it".to_owned(),
-            });
-        }
-        Err(error) => return Err(format!("its format file cannot be read: {error}")),
+        Ok(format) => check(&format, layout),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(match layout.since {
+            Some(since) => format!("this kernel does not have it (Linux {since} and newer do)"),
+            None => "this kernel was built without it".to_owned(),
+        }),
+        Err(error) => Err(format!("its format file cannot be read: {error}")),
     }
-    // Some programs are for several tracepoints.
-    let loaded = if program.fd().is_ok() { Ok(()) } else { program.load() };
-    loaded.and_then(|()| program.attach(category, name)).map(drop).map_err(|error| one_line(&error))
 }
 
 /// Compares the text of a tracepoint's `format` file with what the program reads.
