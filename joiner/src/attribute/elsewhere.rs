@@ -12,6 +12,7 @@ use super::trace::{Step, Trace};
 use super::verdict::Holder;
 use crate::decode::Tcp;
 use crate::events::Listener;
+use crate::index::Lane;
 use crate::syn::Sign;
 
 impl Matcher {
@@ -120,6 +121,17 @@ impl Matcher {
     }
 
     pub(super) fn listening(&self, proto: Proto, role: Role<'_>, trace: &mut impl Trace) -> Fit {
+        self.listening_in(None, proto, role, trace)
+    }
+
+    /// Who listens there, in one place alone if `only` tells which.
+    pub(super) fn listening_in(
+        &self,
+        only: Option<Lane>,
+        proto: Proto,
+        role: Role<'_>,
+        trace: &mut impl Trace,
+    ) -> Fit {
         let local = role.local();
         if !self.listeners.knows(proto, local.port()) {
             return Fit::Nobody;
@@ -137,7 +149,7 @@ impl Matcher {
         if !is_its && (refuses || self.lingers(role)) {
             return Fit::Nobody;
         }
-        let wanted = Wanted { proto, local, sent: role.sent, is_its };
+        let wanted = Wanted { proto, local, sent: role.sent, is_its, only };
         let fit = self.listeners.find(wanted, &self.windows, &self.chooser(role), owner);
         if let Fit::One(Found { holder: Some(holder), lane, rule, .. }) = fit {
             trace.step(|| Step::Candidate(holder, lane, Some(rule)));

@@ -34,6 +34,8 @@ pub(super) struct Wanted {
     pub(super) sent: bool,
     /// Whether it is a listener's for sure, and not another socket's that had a row of its own.
     pub(super) is_its: bool,
+    /// Where alone, if not everywhere.
+    pub(super) only: Option<Lane>,
 }
 
 impl Listeners {
@@ -101,7 +103,8 @@ impl Listeners {
             let host = &recordings.hosts[usize::from(life.host.0)];
             let is_known = !host.lost_at(time_ns)
                 && (wanted.is_its || host.is_whole_for(windows.after_ns, time_ns));
-            if !is_open || !is_known || !chooser.is_possible(lane, is_wildcard) {
+            let is_elsewhere = wanted.only.is_some_and(|only| only != lane);
+            if !is_open || !is_known || is_elsewhere || !chooser.is_possible(lane, is_wildcard) {
                 continue;
             }
             // Its close may be among what was lost.

@@ -81,7 +81,7 @@ impl Matcher {
             && role.seen.time_ns < self.sure_from(id)
         {
             // Before it is known to talk to this peer, another socket of the port may have.
-            match self.listening(Proto::UDP, role, trace) {
+            match self.listening_in(Some(own.lane), Proto::UDP, role, trace) {
                 Fit::Several => return Fit::Several,
                 Fit::One(bound) if bound.owner != own.owner => return Fit::Several,
                 Fit::One(_) | Fit::Nobody => {}
@@ -107,11 +107,6 @@ impl Matcher {
                 }
                 found.extend(self.lane(lane, role, trace));
             }
-        }
-        match self.listening(Proto::UDP, role, trace) {
-            Fit::One(bound) if bound.lane != own.lane => found.push(bound),
-            Fit::One(_) | Fit::Nobody => {}
-            Fit::Several => return Fit::Several,
         }
         chooser.choose(found)
     }
@@ -149,8 +144,8 @@ impl Matcher {
             trace.step(|| Step::Place(place()));
         }
         match chooser.choose(found) {
-            // What was lost may be the other's, or the last of one that was over before the recording.
-            Fit::One(found) if chooser.may_be_anothers() && !self.is_whole(found, role) => {
+            // What was lost may be the other's.
+            Fit::One(found) if chooser.may_be_anothers() && self.was_lost(found, role) => {
                 Fit::Several
             }
             fit => fit,
@@ -174,11 +169,10 @@ impl Matcher {
         host.lost_between(life.start_ns, life.end_ns)
     }
 
-    /// Whether every socket is known for which the host may still have spoken, short of the last of what
-    /// was over long before the recording.
-    fn is_whole(&self, found: Found, role: Role<'_>) -> bool {
+    /// Whether rows were lost up to the packet.
+    fn was_lost(&self, found: Found, role: Role<'_>) -> bool {
         let host = &self.recordings.hosts[usize::from(found.lane.host.0)];
-        host.is_whole_for(self.windows.before_ns, role.seen.time_ns)
+        host.lost_between(i64::MIN, role.seen.time_ns)
     }
 
     /// What fits in one lane.

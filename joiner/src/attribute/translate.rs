@@ -161,9 +161,13 @@ impl Translations {
             }
             let Some(flow) = self.flows.get(&tuple.canonical().0) else { continue };
             for (held, translation) in self.holding(flow, time_ns) {
-                let rivals =
-                    self.holding(flow, time_ns).filter(|(rival, _)| rival.lane == held.lane);
-                let is_sure = rivals.count() == 1;
+                // What is told of twice is no rival of itself.
+                let is_same = |(rival, other): (&Held, &Translation)| {
+                    rival.lane != held.lane
+                        || (other.original, other.onward)
+                            == (translation.original, translation.onward)
+                };
+                let is_sure = self.holding(flow, time_ns).all(is_same);
                 let is_whole = time_ns < held.lost_ns;
                 for other in equivalents(translation, tuple) {
                     if found.iter().all(|known| known.tuple != other) {
