@@ -161,8 +161,9 @@ fn append(builder: &mut BatchBuilder, processes: &[Process], row: Row, named: u6
         netns: Some(NETNS),
         latency_us: (row.kind == Kind::TcpEstablished).then_some(180 + row.flow % 5000),
         retransmits: is_close.then_some(row.flow % 3),
-        bytes_sent: is_close.then_some(number % 100_000),
-        bytes_received: is_close.then_some(number % 70_000),
+        // Made up, and so many that a packet's number is no evidence of what it belongs to.
+        bytes_sent: is_close.then_some((1 << 24) + number % 100_000),
+        bytes_received: is_close.then_some((1 << 24) + number % 70_000),
         srtt_us: is_close.then_some(170 + row.flow % 5000),
         ..Event::default()
     };
