@@ -12,6 +12,7 @@ use std::sync::Arc;
 use schema::annotation::{Match, Reason, Rule};
 use schema::{Endpoint, FiveTuple, FlowKey, Kind, Proto};
 
+use crate::bits::Bits;
 use crate::decode::{Origin, Packet};
 use crate::events::{HostId, Publication, Recordings};
 use crate::index::{Batch, Entry, Flow, Found as Place, Index};
@@ -89,8 +90,8 @@ pub struct KnownFlows<'a> {
     recordings: &'a Recordings,
     index: Arc<Index>,
     translated: hashbrown::HashSet<FlowKey>,
-    /// Numbers of flows of which the capture may have several connections, one bit for each.
-    again: Vec<u64>,
+    /// Numbers of flows of which the capture may have several connections.
+    again: Bits,
     publications: Publications,
 }
 
@@ -99,14 +100,14 @@ impl<'a> KnownFlows<'a> {
     #[must_use]
     pub fn new(recordings: &'a Recordings, index: Arc<Index>, table: &[Publication]) -> Self {
         let all = recordings.publications.iter().chain(table).copied().collect();
-        let mut again = vec![0; index.numbers().div_ceil(BITS)];
+        let mut again = Bits::up_to(index.numbers());
         for Flow { number, up, down } in index.flows() {
             let is_old = |entry: &Entry| {
                 let life = recordings.conversations.life(entry.conversation);
                 recordings.lives.opened(life) == Kind::Socket
             };
             if up.len() > 1 || down.len() > 1 || up.iter().chain(down).any(is_old) {
-                again[position(number) / BITS] |= 1 << (position(number) % BITS);
+                again.add(position(number));
             }
         }
         Self {
@@ -128,10 +129,8 @@ impl<'a> KnownFlows<'a> {
         syns.retain(|(syn, _)| {
             let is_end = syn.sign == Sign::Fin;
             let place = found.next().copied().flatten();
-            let is_known = place.is_some_and(|Place { first, .. }| {
-                let first = position(first);
-                !is_end || self.again[first / BITS] >> (first % BITS) & 1 != 0
-            });
+            let is_known =
+                place.is_some_and(|Place { first, .. }| !is_end || self.again.has(position(first)));
             is_known || self.is_translated(syn.tuple, is_end)
         });
     }
@@ -141,9 +140,6 @@ impl<'a> KnownFlows<'a> {
             || (!is_end && !self.publications.is_empty() && self.publications.knows(tuple))
     }
 }
-
-/// Flows of one word.
-const BITS: usize = u64::BITS as usize;
 
 impl Matcher {
     /// A matcher over `recordings`, with the SYNs of the whole capture, and published ports that

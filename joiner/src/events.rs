@@ -97,6 +97,12 @@ impl Recordings {
         &self.identities[position(id.0)]
     }
 
+    /// The socket of the conversation `id`, which must come from these recordings.
+    #[must_use]
+    pub fn life_of(&self, id: ConversationId) -> Life {
+        self.life(self.conversations.life(id))
+    }
+
     /// The host `id`, which must come from these recordings.
     #[must_use]
     pub fn host(&self, id: HostId) -> &Host {

@@ -189,7 +189,7 @@ impl<W: Write> Story<'_, W> {
         let recordings = self.recordings();
         let (life, from_ns, to_ns) = match holder {
             Holder::Conversation(id) => {
-                let life = recordings.life(recordings.conversation(id).life);
+                let life = recordings.life_of(id);
                 (life, life.start_ns, life.end_ns)
             }
             Holder::Listener(id) => {

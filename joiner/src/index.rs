@@ -93,6 +93,9 @@ pub struct Index {
     lanes: Vec<Lane>,
 }
 
+/// Flows to look up together: as many as a processor waits for at once, and some more.
+pub const BATCH: usize = 32;
+
 /// Flows that are looked up together, some tens.
 #[derive(Debug, Default)]
 pub struct Batch {

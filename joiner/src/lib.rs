@@ -20,6 +20,7 @@
 //! - [`destination`], [`summary`], [`packets`], [`report`], [`show`], [`wireshark`]: what the user gets
 
 pub mod attribute;
+mod bits;
 pub mod block;
 pub mod chunk;
 pub mod cli;

@@ -141,7 +141,7 @@ impl<'a> Renderer<'a> {
 
     fn life_id(&self, holder: Holder) -> LifeId {
         match holder {
-            Holder::Conversation(id) => self.recordings.conversation(id).life,
+            Holder::Conversation(id) => self.recordings.conversations.life(id),
             Holder::Listener(id) => self.recordings.listener(id).life,
         }
     }

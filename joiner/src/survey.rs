@@ -13,7 +13,7 @@ use crate::clock::Jump;
 use crate::decode::plain::glance;
 use crate::decode::{FragmentKey, Packet, decode, decode_within};
 use crate::extra::outline::Outline;
-use crate::index::Batch;
+use crate::index::{BATCH, Batch};
 use crate::syn::{Sign, Syn};
 
 /// Jumps back that are kept: a capture of many interfaces may jump with every packet.
@@ -22,9 +22,6 @@ const MAX_JUMPS: usize = 1 << 16;
 const MAX_FRAGMENTS: usize = 4 << 20;
 /// Jumps back of less than this are no step of the clock, nanoseconds.
 const LEAST_JUMP_NS: i64 = 1_000_000;
-
-/// Signs of connections whose flows are looked up at the same time.
-const BATCH: usize = 32;
 
 /// The first fragment of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

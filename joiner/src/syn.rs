@@ -10,7 +10,7 @@ use schema::{FiveTuple, FlowKey};
 
 use crate::decode::Tcp;
 use crate::events::Conversations;
-use crate::index::{Batch, Index};
+use crate::index::{BATCH, Batch, Index};
 
 /// A packet that tells of an attempt to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +113,6 @@ pub struct SynTable {
     /// Those of one flow are neighbours.
     attempts: Vec<Attempt>,
 }
-
-/// SYNs that are looked up at the same time.
-const BATCH: usize = 32;
 
 impl SynTable {
     /// Sorts out `syns`, which may come in any order and are put in that of their times. Flows are

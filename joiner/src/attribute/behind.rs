@@ -22,7 +22,7 @@ impl Matcher {
             return Via::Nobody;
         }
         let life = match holder {
-            Holder::Conversation(id) => self.recordings.conversation(id).life,
+            Holder::Conversation(id) => self.recordings.conversations.life(id),
             Holder::Listener(id) => self.recordings.listeners[super::position(id)].life,
         };
         let Some(Far { leg, other, target }) = self.proxies.behind(&self.recordings, life, owner)
@@ -73,7 +73,7 @@ impl Matcher {
             Fit::One(Found {
                 rule: Rule::Exact, holder: Some(Holder::Conversation(id)), ..
             }) => {
-                let far = self.recordings.life(self.recordings.conversation(id).life);
+                let far = self.recordings.life_of(id);
                 at_ns <= far.sure_ns
             }
             _ => false,

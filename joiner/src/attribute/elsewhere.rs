@@ -37,6 +37,7 @@ impl Matcher {
         };
         // Which of two translations held is told by none of what they lead to.
         let is_sure = views.iter().all(|view| view.is_sure);
+        let told = |fit, is_sure| if is_sure { (fit, true) } else { (Fit::Several, false) };
         for hops in views.chunk_by(|a, b| a.hops == b.hops) {
             let found = hops.iter().map(|view| {
                 trace.step(|| Step::Tuple(view.tuple, view.hops));
@@ -44,7 +45,7 @@ impl Matcher {
             });
             let fit = self.join(found.collect(), role);
             if !fit.is_nobody() && !self.is_taken_again(fit, role) {
-                return if is_sure { (fit, true) } else { (Fit::Several, false) };
+                return told(fit, is_sure);
             }
         }
         let end = role.local();
@@ -61,7 +62,7 @@ impl Matcher {
                 );
                 if !fit.is_nobody() {
                     let is_sure = is_sure && views.iter().all(|view| view.is_whole);
-                    return if is_sure { (fit, true) } else { (Fit::Several, false) };
+                    return told(fit, is_sure);
                 }
             }
             return (Fit::Nobody, false);
@@ -95,7 +96,7 @@ impl Matcher {
         else {
             return false;
         };
-        let end_ns = self.recordings.life(self.recordings.conversation(id).life).end_ns;
+        let end_ns = self.recordings.life_of(id).end_ns;
         let since = end_ns..=role.seen.time_ns;
         self.syns
             .attempts(role.flow, &role.key)

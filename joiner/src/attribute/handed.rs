@@ -1,34 +1,28 @@
 //! Which sockets were ever handed to another process: few, and asked of every packet.
 
+use crate::bits::Bits;
 use crate::events::{LifeId, Recordings};
 
-/// One bit for every life.
+/// Those lives.
 #[derive(Debug, Default)]
-pub(super) struct HandedOver(Vec<u64>);
-
-/// Lives of one word.
-const BITS: usize = u64::BITS as usize;
+pub(super) struct HandedOver(Bits);
 
 impl HandedOver {
     pub(super) fn new(recordings: &Recordings) -> Self {
         if recordings.handovers.is_empty() {
             return Self::default();
         }
-        let mut words = vec![0; recordings.lives.len().div_ceil(BITS)];
+        let mut lives = Bits::up_to(recordings.lives.len());
         for handover in &recordings.handovers {
-            let at = super::position(handover.life.0);
-            if let Some(word) = words.get_mut(at / BITS) {
-                *word |= 1 << (at % BITS);
-            }
+            lives.add(super::position(handover.life.0));
         }
-        Self(words)
+        Self(lives)
     }
 
     /// Whether `life` was.
     #[inline]
     pub(super) fn has(&self, life: LifeId) -> bool {
-        let at = super::position(life.0);
-        self.0.get(at / BITS).is_some_and(|word| word >> (at % BITS) & 1 != 0)
+        self.0.has(super::position(life.0))
     }
 }
 
@@ -45,7 +39,9 @@ mod tests {
         let all = Recordings { handovers, ..Recordings::default() };
         assert!(!HandedOver::new(&Recordings::default()).has(LifeId(0)));
         assert!(!HandedOver::new(&all).has(LifeId(64)), "there is no such life");
-        let known = HandedOver(vec![1 | 1 << 63, 1, 1 << 2]);
+        let mut lives = Bits::up_to(131);
+        handed.iter().for_each(|&life| lives.add(super::super::position(life)));
+        let known = HandedOver(lives);
         assert!((0..200).all(|life| known.has(LifeId(life)) == handed.contains(&life)));
     }
 }

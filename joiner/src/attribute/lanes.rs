@@ -91,9 +91,9 @@ impl Chooser<'_> {
 
     /// Whether several namespaces have the address, and nothing tells in which of them the end is.
     pub(super) fn may_be_anothers(&self) -> bool {
-        let tenant = self.recordings.places.tenant(self.address, self.seen.time_ns);
+        let tenant = || self.recordings.places.tenant(self.address, self.seen.time_ns);
         !self.address.is_loopback()
-            && tenant == Tenant::Several
+            && tenant() == Tenant::Several
             && self.near().iter().all(Option::is_none)
     }
 

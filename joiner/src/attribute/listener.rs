@@ -100,7 +100,7 @@ impl Listeners {
             let is_wildcard = closeness != Closeness::Address;
             // Whoever took the port since may be among what was lost. Of a connection that nobody
             // knows, the accepted socket may be; or it was gone when the recording began.
-            let host = &recordings.hosts[usize::from(life.host.0)];
+            let host = recordings.host(life.host);
             let is_known = !host.lost_at(time_ns)
                 && (wanted.is_its || host.is_whole_for(windows.after_ns, time_ns));
             let is_elsewhere = wanted.only.is_some_and(|only| only != lane);
@@ -108,7 +108,7 @@ impl Listeners {
                 continue;
             }
             // Its close may be among what was lost.
-            let is_sure = time_ns <= life.sure_ns || life.sure_ns == life.end_ns;
+            let is_sure = life.is_sure(time_ns);
             let this = Found {
                 holder: is_sure.then_some(Holder::Listener(id)),
                 owner: owner_of(listener),

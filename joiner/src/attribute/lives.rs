@@ -145,7 +145,7 @@ impl Matcher {
         }
         match chooser.choose(found) {
             // What was lost may be the other's.
-            Fit::One(found) if chooser.may_be_anothers() && self.was_lost(found, role) => {
+            Fit::One(found) if self.was_lost(found, role) && chooser.may_be_anothers() => {
                 Fit::Several
             }
             fit => fit,
@@ -164,14 +164,14 @@ impl Matcher {
     /// Whether rows were lost while the socket that was found was there.
     pub(super) fn was_lost_within(&self, found: Found) -> bool {
         let Some(Holder::Conversation(id)) = found.holder else { return false };
-        let life = self.recordings.life(self.recordings.conversation(id).life);
-        let host = &self.recordings.hosts[usize::from(life.host.0)];
+        let life = self.recordings.life_of(id);
+        let host = self.recordings.host(life.host);
         host.lost_between(life.start_ns, life.end_ns)
     }
 
     /// Whether rows were lost up to the packet.
     fn was_lost(&self, found: Found, role: Role<'_>) -> bool {
-        let host = &self.recordings.hosts[usize::from(found.lane.host.0)];
+        let host = self.recordings.host(found.lane.host);
         host.lost_between(i64::MIN, role.seen.time_ns)
     }
 

@@ -74,7 +74,6 @@ impl OwnSyns {
         for Flow { number, up, down } in index.flows() {
             for (entries, way) in [(up, Way::Up), (down, Way::Down)] {
                 let Some(first) = entries.first() else { continue };
-                let key = || recordings.conversation(first.conversation).tuple.canonical().0;
                 let attempts = syns.attempts_of(number);
                 if attempts.is_empty() {
                     continue;
@@ -95,7 +94,8 @@ impl OwnSyns {
                 if is_alone {
                     own.supersede(recordings, entries, attempts, way);
                 } else {
-                    own.claim(key(), entries);
+                    let tuple = recordings.conversation(first.conversation).tuple;
+                    own.claim(tuple.canonical().0, entries);
                 }
             }
         }
@@ -122,9 +122,9 @@ impl OwnSyns {
                 used = used.max(own);
                 begun.pop();
             }
-            let life = recordings.life(recordings.conversation(entry.conversation).life);
+            let life = recordings.life_of(entry.conversation);
             let free = used.map_or(0, |used| used + 1);
-            let host = &recordings.hosts[usize::from(life.host.0)];
+            let host = recordings.host(life.host);
             // Its entry ends where rows were lost; its SYN may still follow, at once.
             let next_ns = entries.get(n + 1).map_or(i64::MAX, |next| next.start_ns - 1);
             let open_ns = life.latency_us.map_or(before_ns, |micros| i64::from(micros) * 1000);
@@ -144,19 +144,17 @@ impl OwnSyns {
             let fits = |position: &usize| {
                 let attempt = &attempts[*position];
                 // A connection that was over by then, or never came to be, is another one.
-                let became = |attempt: &Attempt| {
-                    attempt.over_ns.is_none_or(|over_ns| entry.start_ns < over_ns)
-                };
+                let became = attempt.over_ns.is_none_or(|over_ns| entry.start_ns < over_ns);
                 match life.opened {
                     // It may have been there for long; which of several namespaces' the SYN of so
                     // long ago was nobody knows.
-                    Kind::Socket => became(attempt) && is_alone,
+                    Kind::Socket => became && is_alone,
                     // Or the handshake took long; but without an answer either side repeats itself.
                     Kind::TcpAccept => {
                         let is_formers = n.checked_sub(1).is_some_and(|former| {
                             answered_by(recordings, &entries[former], attempt)
                         });
-                        became(attempt)
+                        became
                             && !is_formers
                             && attempt.last_ns >= entry.start_ns - before_ns.min(REPEATED_NS)
                     }
@@ -164,7 +162,7 @@ impl OwnSyns {
                     _ => {
                         let from = host.recorded_from(entry.start_ns);
                         // Of one whose beginning was lost the first row may be its end.
-                        (life.opened != Kind::TcpConnect || became(attempt))
+                        (life.opened != Kind::TcpConnect || became)
                             && from
                                 .is_none_or(|from| from <= attempt.last_ns.saturating_add(SLACK_NS))
                     }
@@ -216,7 +214,7 @@ impl OwnSyns {
     ) {
         for entry in entries {
             let id = entry.conversation;
-            if recordings.life(recordings.conversation(id).life).closed.is_some() {
+            if recordings.life_of(id).closed.is_some() {
                 continue;
             }
             let next = match self.of(id) {
@@ -291,7 +289,7 @@ impl OwnSyns {
 /// Whether `attempt` is the other half of a simultaneous open: it came and went while the socket of `former`
 /// was connecting to its sender.
 fn answered_by(recordings: &Recordings, former: &Entry, attempt: &Attempt) -> bool {
-    let life = recordings.life(recordings.conversation(former.conversation).life);
+    let life = recordings.life_of(former.conversation);
     life.opened == Kind::TcpConnect
         && former.start_ns <= attempt.first_ns
         && attempt.last_ns <= former.end_ns

@@ -193,7 +193,7 @@ impl Proxies {
 /// Whether `back` was made while `front` was open, with nothing lost meanwhile.
 fn overlap(recordings: &Recordings, front: LifeId, back: LifeId) -> bool {
     let (front, back) = (recordings.life(front), recordings.life(back));
-    let host = &recordings.hosts[usize::from(front.host.0)];
+    let host = recordings.host(front.host);
     front.start_ns <= back.start_ns
         && back.start_ns <= front.end_ns
         && !host.lost_between(front.start_ns, front.end_ns.max(back.end_ns))

@@ -137,7 +137,7 @@ fn covers(publication: &Publication, recordings: &Recordings, end: Endpoint, tim
     }
     match (publication.namespace, publication.host) {
         (Some(namespace), _) => recordings.places.has(namespace, end, time_ns),
-        (None, Some(host)) => recordings.hosts[usize::from(host.0)].owns(end),
+        (None, Some(host)) => recordings.host(host).owns(end),
         (None, None) => true,
     }
 }

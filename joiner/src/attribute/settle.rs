@@ -251,7 +251,7 @@ impl<'a> End<'a> {
     }
 
     fn life(&self, entry: &Entry) -> Life {
-        self.recordings.life(self.recordings.conversation(entry.conversation).life)
+        self.recordings.life_of(entry.conversation)
     }
 
     /// Whether an earlier life than that of `entry` would be known, had there been one at `time_ns`.
@@ -262,7 +262,7 @@ impl<'a> End<'a> {
         if life.opened == Kind::Socket && self.key.proto == Proto::TCP {
             return true;
         }
-        let host = &self.recordings.hosts[usize::from(life.host.0)];
+        let host = self.recordings.host(life.host);
         host.recorded_until(time_ns).is_some_and(|until| entry.start_ns <= until)
             && !host.lost_between(i64::MIN, entry.start_ns)
     }

@@ -52,7 +52,7 @@ impl Matcher {
                 via: Via::Nobody,
             } => {
                 let open = self.open_alone(entries, id, time_ns)?;
-                let life = self.recordings.conversation(id).life;
+                let life = self.recordings.conversations.life(id);
                 let is_kept = !self.handed_over.has(life);
                 // As it was called when it opened the socket.
                 let opener = self.owner(id, time_ns)?;

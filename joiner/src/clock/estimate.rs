@@ -7,11 +7,9 @@ use std::fmt;
 use schema::Kind;
 
 use crate::events::{HostId, Recordings};
-use crate::index::{Batch, Index};
+use crate::index::{BATCH, Batch, Index};
 use crate::syn::SynTable;
 
-/// Connections that are looked up at the same time.
-const BATCH: usize = 32;
 /// Pairs that are looked at: more don't make the median better.
 const MAX_PAIRS: usize = 20_000;
 /// Pairs without which nothing is believed.

@@ -59,6 +59,13 @@ impl Life {
         self.direction == Some(EventDirection::In) && self.opened == Kind::TcpAccept
     }
 
+    /// Whether it is known up to `time_ns` if the socket was open: its close is not among what was
+    /// lost.
+    #[must_use]
+    pub fn is_sure(&self, time_ns: i64) -> bool {
+        time_ns <= self.sure_ns || self.sure_ns == self.end_ns
+    }
+
     /// Whether the socket was open at `time_ns`.
     #[must_use]
     pub fn contains(&self, time_ns: i64) -> bool {

@@ -15,12 +15,9 @@ use schema::flow::Way;
 use schema::{Endpoint, FiveTuple, Proto};
 
 use super::table::Table;
-use super::{BEGINS_FLOW, Entry, IS_CONTESTED, IS_DOWN, Index, Lane, WildcardKey, position};
+use super::{BATCH, BEGINS_FLOW, Entry, IS_CONTESTED, IS_DOWN, Index, Lane, WildcardKey, position};
 use crate::events::{ConversationId, HostId, Life, NamespaceId, Recordings};
 
-/// Conversations that are looked up at the same time: as many as a processor waits for at once, and
-/// some more.
-const BATCH: usize = 32;
 /// Entries that one thread fills in at a time.
 const SHARE: usize = 1 << 16;
 
@@ -217,7 +214,7 @@ fn end_where_the_next_begins(recordings: &Recordings, lane: Lane, entries: &mut 
 
 /// The order of entries at one end of one flow.
 fn rank(recordings: &Recordings, id: ConversationId) -> (Lane, i64, ConversationId) {
-    let life = recordings.life(recordings.conversation(id).life);
+    let life = recordings.life_of(id);
     (Lane { host: life.host, namespace: life.namespace }, life.start_ns, id)
 }
 

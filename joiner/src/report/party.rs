@@ -101,7 +101,7 @@ fn party(recordings: &Recordings, side: &SideVerdict, address: [u8; 16]) -> Part
 fn is_from_client(recordings: &Recordings, verdict: &Verdict, tuple: FiveTuple) -> bool {
     let opened = |side: &SideVerdict| match side {
         SideVerdict::Named { holder: Holder::Conversation(id), .. } => {
-            let life = recordings.life(recordings.conversation(*id).life);
+            let life = recordings.life_of(*id);
             life.direction.map(|direction| direction == EventDirection::Out)
         }
         SideVerdict::Named { holder: Holder::Listener(_), .. } => Some(false),

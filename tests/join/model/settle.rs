@@ -58,6 +58,8 @@ pub(super) fn tcp<'a>(
     let owns = own_syns(lane, syns);
     let (local, remote) = if is_out { (packet.src, packet.dst) } else { (packet.dst, packet.src) };
     let forms = told.forms((local, remote));
+    // The lives of a lane have one address; so may other namespaces.
+    let twins = lane.first().is_some_and(|life| told.owners_of(life.local).len() > 1);
     let mut found = Lane::default();
     for (n, &life) in lane.iter().enumerate() {
         let next = lane.get(n + 1);
@@ -82,7 +84,6 @@ pub(super) fn tcp<'a>(
         if packet.flags == "S" {
             let number = (packet.seq, is_out);
             if own.is_some_and(|own| (own.seq, own.is_out) == number) {
-                let twins = told.owners_of(life.local).len() > 1;
                 found.is_open |= life.first_kind == "socket" && twins;
                 // Open points: of twins, whose a SYN is that comes long after the row; and whose it is
                 // when rows were lost since.
@@ -103,7 +104,6 @@ pub(super) fn tcp<'a>(
                 // was connecting when the recording began, and whose first SYNs were not captured; the
                 // socket that is there still, and will answer; of twins, whose SYN is whose.
                 let simultaneous = life.first_kind == "tcp_connect" && !is_out;
-                let twins = told.owners_of(life.local).len() > 1;
                 let is_there = life.first_kind != "tcp_connect" && !is_out;
                 if simultaneous
                     || is_there
@@ -154,8 +154,7 @@ pub(super) fn tcp<'a>(
             }
             // Of twins nobody knows whose connection one of after the recording is; nor what a SYN since
             // then became.
-            let is_after = at > end
-                && (told.owners_of(life.local).len() > 1 || !newer.is_empty() || own.is_none());
+            let is_after = at > end && (twins || !newer.is_empty() || own.is_none());
             let is_lost =
                 is_after || !life.seen_from(at) && told.lost_within(life.last_row(at), at);
             found.is_open |= is_doubtful || is_lost;
@@ -164,7 +163,6 @@ pub(super) fn tcp<'a>(
             // Open point: after the recording nobody knows whether another one has the tuple.
             let lost = told.lost_within(life.close.unwrap_or(at), at);
             // Open point: of twins, whose the SYNs since then are.
-            let twins = told.owners_of(life.local).len() > 1;
             found.is_open |= is_doubtful || lost || at > end || twins;
             // Open points: a bare reset may be the answer to anything; what comes just before the next life
             // may be of it, where its SYN is missing.
@@ -207,7 +205,7 @@ pub(super) fn tcp<'a>(
                 || (own.is_none() && lacks_former)
                 || is_doubtful
                 // Open point: which of twins' the SYN of before the recording is.
-                || (life.first_kind == "socket" && told.owners_of(life.local).len() > 1)
+                || (life.first_kind == "socket" && twins)
                 || told.lost_within(at, life.first);
         }
     }

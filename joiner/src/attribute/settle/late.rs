@@ -36,7 +36,7 @@ impl End<'_> {
         let last = self.begun(time_ns).last().filter(|entry| !is_over(entry));
         last.is_some_and(|entry| {
             let life = self.life(entry);
-            life.sure_ns < time_ns && time_ns <= life.end_ns
+            time_ns <= life.end_ns && !life.is_sure(time_ns)
         })
     }
 
@@ -71,7 +71,7 @@ impl End<'_> {
         let not_superseded = |entry: &Entry| {
             let own = self.own_syns.of(entry.conversation);
             let life = self.life(entry);
-            let host = &self.recordings.hosts[usize::from(life.host.0)];
+            let host = self.recordings.host(life.host);
             // Since rows were lost nobody knows whether it is over at all.
             if life.end_ns >= time_ns {
                 return if opens { Speaks::No } else { Speaks::Perhaps };
@@ -151,7 +151,7 @@ impl End<'_> {
     {
         let is_last = |entry: &Entry| {
             let life = self.life(entry);
-            let host = &self.recordings.hosts[usize::from(life.host.0)];
+            let host = self.recordings.host(life.host);
             let is_last = life.closed.is_some()
                 && host.is_recorded(time_ns)
                 && !host.lost_between(entry.end_ns, time_ns);
