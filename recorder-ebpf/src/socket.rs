@@ -54,6 +54,18 @@ pub(crate) struct Owner {
     comm: [u32; COMM_LEN / 4],
 }
 
+/// Fills the fields that both kinds of records have.
+macro_rules! write_owner {
+    ($owner:ident, $record:ident) => {
+        $record.cgroup_id = $owner.cgroup_id;
+        $record.pid = $owner.pid;
+        $record.tid = $owner.tid;
+        $record.uid = $owner.uid;
+        $record.gid = $owner.gid;
+        $record.comm = bytemuck::cast($owner.comm);
+    };
+}
+
 impl Owner {
     const NONE: Self = Self { cgroup_id: 0, pid: 0, tid: 0, uid: 0, gid: 0, comm: [0; 4] };
 
@@ -91,23 +103,13 @@ impl Owner {
     /// Writes the process into `record`.
     #[inline(always)]
     pub(crate) fn write_to_process(&self, record: &mut ProcessRecord) {
-        record.cgroup_id = self.cgroup_id;
-        record.pid = self.pid;
-        record.tid = self.tid;
-        record.uid = self.uid;
-        record.gid = self.gid;
-        record.comm = bytemuck::cast(self.comm);
+        write_owner!(self, record);
     }
 
     /// Writes the owner into `record`.
     #[inline(always)]
     pub(crate) fn write_to(&self, record: &mut Record) {
-        record.cgroup_id = self.cgroup_id;
-        record.pid = self.pid;
-        record.tid = self.tid;
-        record.uid = self.uid;
-        record.gid = self.gid;
-        record.comm = bytemuck::cast(self.comm);
+        write_owner!(self, record);
         record.flags |= FLAG_OWNER;
     }
 }

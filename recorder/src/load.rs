@@ -7,6 +7,7 @@ mod copies;
 mod error;
 mod forwarders;
 mod hooks;
+mod misses;
 mod mount;
 mod peers;
 mod ring;
@@ -22,6 +23,7 @@ use aya::{
 use rustix::thread::{CapabilitySet, capabilities};
 use schema::wire::{DROP_OWNERS, DROP_PEERS, DROP_RING};
 
+use self::hooks::Attached;
 pub use self::{
     error::LoadError,
     forwarders::ForwarderName,
@@ -68,6 +70,8 @@ pub struct Drops {
     pub peers: u64,
     /// Sockets whose owner could not be stored.
     pub owners: u64,
+    /// Calls of a tracepoint that no program of ours was started for, at most.
+    pub hooks: u64,
 }
 
 /// The attached kernel programs and the maps they share with us.
@@ -77,6 +81,7 @@ pub struct Probes {
     // Likewise for those of which there are copies.
     _copies: Vec<TracePointLink>,
     hooks: Vec<Hook>,
+    misses: misses::Misses,
     ring: Option<Ring>,
     drops: PerCpuArray<MapData, u64>,
     peers: HashMap<MapData, peers::KeyWords, peers::RecordWords>,
@@ -107,14 +112,14 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Probes, LoadError> {
     let mut forwarders = forwarders::Forwarders::take(&mut ebpf)?;
     let root = cgroup::open_root()?;
     forwarders.watch(options.forwarders)?;
-    let (hooks, copies) = hooks::attach_all(&mut ebpf, &root);
+    let Attached { hooks, links, misses } = hooks::attach_all(&mut ebpf, &root);
     if hooks::tell_forwards(&hooks) {
         forwarders.adopt(options.forwarders);
     } else {
         // What the others tell could be wrong.
         forwarders.forget(options.forwarders);
     }
-    Ok(Probes { _ebpf: ebpf, _copies: copies, hooks, ring: Some(ring), drops, peers })
+    Ok(Probes { _ebpf: ebpf, _copies: links, hooks, misses, ring: Some(ring), drops, peers })
 }
 
 impl Probes {
@@ -148,12 +153,17 @@ impl Probes {
     /// What was dropped so far, summed over all CPUs.
     ///
     /// # Errors
-    /// The kernel refused to read the map.
+    /// The kernel refused to read the map, or to tell of its programs.
     pub fn drops(&self) -> Result<Drops, LoadError> {
         let sum = |index| -> Result<u64, LoadError> {
             Ok(self.drops.get(&index, 0)?.iter().fold(0, |sum, count| count.saturating_add(sum)))
         };
-        Ok(Drops { ring: sum(DROP_RING)?, peers: sum(DROP_PEERS)?, owners: sum(DROP_OWNERS)? })
+        Ok(Drops {
+            ring: sum(DROP_RING)?,
+            peers: sum(DROP_PEERS)?,
+            owners: sum(DROP_OWNERS)?,
+            hooks: self.misses.count().map_err(LoadError::Programs)?,
+        })
     }
 
     /// The datagrams counted per peer of an unconnected UDP socket.
@@ -268,7 +278,8 @@ mod tests {
         assert!(peers.remove(&key).expect("a map"));
         assert!(!peers.remove(&key).expect("a map"));
         assert!(peers.get(&key).expect("a map").is_none());
-        assert_eq!(probes.drops().expect("a map").owners, 0);
+        let drops = probes.drops().expect("counters");
+        assert_eq!((drops.owners, drops.hooks), (0, 0));
     }
 
     #[test]

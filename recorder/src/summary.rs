@@ -183,6 +183,9 @@ fn describe(stage: &str) -> &str {
         Some(LossStage::Conntrack) => "times that translations could not be read in time",
         Some(LossStage::Capture) => "packets in the capture (a filter or --snaplen helps)",
         Some(LossStage::Disk) => "events or packets for want of disk space",
+        Some(LossStage::Hook) => {
+            "times at most that the kernel left a hook out (other tracing does it)"
+        }
         _ => stage,
     }
 }

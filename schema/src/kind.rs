@@ -129,6 +129,8 @@ vocabulary! {
         Capture = "capture",
         /// The disk was full or failed.
         Disk = "disk",
+        /// The kernel left a hook's program out, at most so many times.
+        Hook = "hook",
     }
 }
 

@@ -51,8 +51,12 @@ struct Scratch {
 #[btf_map]
 static CALLS: LruHashMap<u32, Call, CALLS_MAX> = LruHashMap::new();
 
+/// One for each of the two programs. The kernel lets no program run in the middle of itself, but since
+/// 7.2 another one may, while the task is preempted.
 #[btf_map]
-static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+static SCRATCH: PerCpuArray<Scratch, 2> = PerCpuArray::new();
+const OF_EXECVE: u32 = 0;
+const OF_EXECVEAT: u32 = 1;
 
 /// `syscalls:sys_enter_execve`.
 #[repr(C)]
@@ -84,7 +88,7 @@ const _: () = {
 #[tracepoint(category = "syscalls", name = "sys_enter_execve")]
 fn execve(ctx: TracePointContext) -> u32 {
     let call = ctx.as_ptr().cast::<Execve>();
-    remember(read!(call, filename), read!(call, argv));
+    remember(OF_EXECVE, read!(call, filename), read!(call, argv));
     0
 }
 
@@ -92,18 +96,17 @@ fn execve(ctx: TracePointContext) -> u32 {
 #[tracepoint(category = "syscalls", name = "sys_enter_execveat")]
 fn execveat(ctx: TracePointContext) -> u32 {
     let call = ctx.as_ptr().cast::<Execveat>();
-    remember(read!(call, filename), read!(call, argv));
+    remember(OF_EXECVEAT, read!(call, filename), read!(call, argv));
     0
 }
 
-/// Keeps the text of a call of the running thread.
+/// Keeps the text of a call of the running thread, put together in the place of its program.
 #[inline(always)]
-fn remember(path: u64, arguments: u64) {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+fn remember(place: u32, path: u64, arguments: u64) {
+    let Some(scratch) = SCRATCH.get_ptr_mut(place) else {
         return;
     };
-    // SAFETY: a map value, which outlives the program run and is this CPU's own; the kernel lets
-    // no other tracing program run in between.
+    // SAFETY: a map value, which outlives the program run; it is this CPU's and this program's own.
     let scratch = unsafe { &mut *scratch };
     let mut flags = TEXT_READ;
     let mut length = read_string(scratch, 0, path);

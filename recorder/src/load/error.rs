@@ -49,6 +49,9 @@ pub enum LoadError {
     /// No descriptor is to be had.
     #[error("the ring buffer cannot be waited for: {0}; raise the limit of open files")]
     Wait(#[source] io::Error),
+    /// What is told about a program could not be read.
+    #[error("what the kernel tells of its programs could not be read: {0}")]
+    Programs(#[source] io::Error),
     /// Anything else about the maps.
     #[error("the maps of the kernel programs could not be set up: {}", innermost(.source))]
     Maps {

@@ -8,6 +8,7 @@ use aya::{
 use super::{
     cgroup::CgroupRoot,
     error::innermost,
+    misses::Misses,
     tracepoint::{self, Layout},
 };
 
@@ -55,6 +56,8 @@ enum Place {
     Cgroup(&'static str),
     /// A tracepoint: the first program whose layout is the kernel's.
     Tracepoint(&'static [(&'static str, Layout)]),
+    /// The same of one that only adds to what others tell: where it is left out, a column stays empty.
+    Detail(&'static [(&'static str, Layout)]),
     /// A system call of forwarders: the program, in several copies where one may be left out.
     Call(&'static str, Layout),
 }
@@ -74,6 +77,14 @@ const fn tracepoint(
     loses: &'static str,
 ) -> Row {
     Row { name, required: false, loses, place: Place::Tracepoint(programs) }
+}
+
+const fn detail(
+    name: &'static str,
+    programs: &'static [(&'static str, Layout)],
+    loses: &'static str,
+) -> Row {
+    Row { name, required: false, loses, place: Place::Detail(programs) }
 }
 
 const fn call(
@@ -110,12 +121,12 @@ const HOOKS: [Row; 27] = [
         &[("new_program", tracepoint::SCHED_PROCESS_EXEC)],
         "which program a process ran at the time; processes that use no socket",
     ),
-    tracepoint(
+    detail(
         "tracepoint syscalls:sys_enter_execve",
         &[("execve", tracepoint::SYS_ENTER_EXECVE)],
         "program and arguments of processes that end within milliseconds",
     ),
-    tracepoint(
+    detail(
         "tracepoint syscalls:sys_enter_execveat",
         &[("execveat", tracepoint::SYS_ENTER_EXECVEAT)],
         "the same of programs started by execveat(2), which is rare",
@@ -193,12 +204,22 @@ const HOOKS: [Row; 27] = [
     ),
     call(ENTER_SPLICE, "enter_splice", tracepoint::SYS_ENTER_SPLICE, FORWARDS),
     call(EXIT_SPLICE, "exit_splice", tracepoint::end_of_call("sys_exit_splice"), FORWARDS),
-    tracepoint(
+    detail(
         "tracepoint sock:inet_sk_error_report",
         &[("socket_error", tracepoint::INET_SK_ERROR_REPORT)],
         "why a TCP connect failed",
     ),
 ];
+
+/// What came of attaching.
+pub(super) struct Attached {
+    /// Every hook, in a fixed order.
+    pub(super) hooks: Vec<Hook>,
+    /// The links of programs of which there are copies; the others are the object's own.
+    pub(super) links: Vec<TracePointLink>,
+    /// How often programs are left out whose records are missing then.
+    pub(super) misses: Misses,
+}
 
 /// Loads and attaches every program.
 ///
@@ -207,23 +228,28 @@ const HOOKS: [Row; 27] = [
 ///
 /// Programs of which there are copies stay as long as the links that are returned, the others as
 /// long as `ebpf`.
-pub(super) fn attach_all(ebpf: &mut Ebpf, root: &CgroupRoot) -> (Vec<Hook>, Vec<TracePointLink>) {
-    let mut links = vec![];
+pub(super) fn attach_all(ebpf: &mut Ebpf, root: &CgroupRoot) -> Attached {
+    let (mut links, mut misses) = (vec![], Misses::default());
     let hooks = HOOKS
         .map(|Row { name, required, loses, place }| {
             let attached = match place {
                 Place::Cgroup(program) => find_program(ebpf, program).and_then(|program| {
                     attach_to_cgroup(program, root).map_err(|error| one_line(&error))
                 }),
-                Place::Tracepoint(programs) => tracepoint::attach_first(ebpf, programs),
+                Place::Tracepoint(programs) => tracepoint::attach_first(ebpf, programs)
+                    .map(|counter| misses.add(vec![counter])),
+                Place::Detail(programs) => tracepoint::attach_first(ebpf, programs).map(drop),
                 Place::Call(program, layout) => tracepoint::attach_copies(ebpf, program, &layout)
-                    .map(|copies| links.extend(copies)),
+                    .map(|(copies, counters)| {
+                        links.extend(copies);
+                        misses.add(counters);
+                    }),
             };
             let status = attached.map_or_else(HookStatus::Missing, |()| HookStatus::Attached);
             Hook { name, required, loses, status }
         })
         .into();
-    (hooks, links)
+    Attached { hooks, links, misses }
 }
 
 /// Whether every new process and every new program of a process is told.

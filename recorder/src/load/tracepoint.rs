@@ -11,6 +11,7 @@ use aya::{
 use super::{
     copies,
     hooks::{find_program, one_line},
+    misses::Counter,
     mount,
 };
 
@@ -105,13 +106,17 @@ pub(super) const fn end_of_call(name: &'static str) -> Layout {
 ///
 /// # Errors
 /// Why none, in one line: what the last of them says.
-pub(super) fn attach_first(ebpf: &mut Ebpf, programs: &[(&str, Layout)]) -> Result<(), String> {
+pub(super) fn attach_first(
+    ebpf: &mut Ebpf,
+    programs: &[(&str, Layout)],
+) -> Result<Counter, String> {
     with_tracefs(|tracefs| {
         let mut attached = Err("no program is built in: rebuild with `make probes`".to_owned());
         for (program, layout) in programs {
             attached = find(ebpf, program).and_then(|program| {
                 check_at(tracefs, layout)?;
-                attach(program, layout).map_err(|error| one_line(&error))
+                attach(program, layout).map_err(|error| one_line(&error))?;
+                Counter::of(program)
             });
             if attached.is_ok() {
                 break;
@@ -122,7 +127,7 @@ pub(super) fn attach_first(ebpf: &mut Ebpf, programs: &[(&str, Layout)]) -> Resu
 }
 
 /// Loads and attaches as many copies of a program as a system call needs here. They stay as long as
-/// the links that are returned.
+/// the links that are returned; each comes with its counter.
 ///
 /// # Errors
 /// Why not, in one line.
@@ -130,13 +135,11 @@ pub(super) fn attach_copies(
     ebpf: &mut Ebpf,
     program: &str,
     layout: &Layout,
-) -> Result<Vec<TracePointLink>, String> {
+) -> Result<(Vec<TracePointLink>, Vec<Counter>), String> {
     with_tracefs(|tracefs| {
         let program = find(ebpf, program)?;
         check_at(tracefs, layout)?;
-        let copies: Result<_, ProgramError> =
-            (0..copies::wanted()).map(|_| attach_copy(program, layout)).collect();
-        copies.map_err(|error| one_line(&error))
+        (0..copies::wanted()).map(|_| attach_copy(program, layout)).collect()
     })
 }
 
@@ -166,12 +169,19 @@ fn attach(program: &mut TracePoint, layout: &Layout) -> Result<(), ProgramError>
 }
 
 /// Attaches a copy, and leaves the program as it was: not loaded.
-fn attach_copy(program: &mut TracePoint, layout: &Layout) -> Result<TracePointLink, ProgramError> {
-    program.load()?;
-    let id = program.attach(layout.category, layout.name)?;
-    let link = program.take_link(id)?;
-    program.unload()?;
-    Ok(link)
+fn attach_copy(
+    program: &mut TracePoint,
+    layout: &Layout,
+) -> Result<(TracePointLink, Counter), String> {
+    let mut attach = || {
+        program.load()?;
+        let id = program.attach(layout.category, layout.name)?;
+        program.take_link(id)
+    };
+    let link = attach().map_err(|error| one_line(&error))?;
+    let counter = Counter::of(program)?;
+    program.unload().map_err(|error| one_line(&error))?;
+    Ok((link, counter))
 }
 
 /// Whether the kernel has the tracepoint, and the way the program reads it.

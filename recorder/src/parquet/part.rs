@@ -189,6 +189,9 @@ impl Parts {
         let (bytes, lost) = (part.bytes(), self.losses.all());
         let meta = FileMeta { start: rfc3339(now.wall_ns()), ..part.meta.clone() };
         let ending = part.end(now, true, &self.losses)?;
+        // Before the part has its name: whenever we are killed, there is something to recover that
+        // tells of the recording.
+        let files = create(&mut self.series);
         let series = self.series.clone();
         let before = self.finishing.start(move || {
             let written = ending.finish()?;
@@ -196,9 +199,8 @@ impl Parts {
             Ok(written)
         })?;
         self.add(before);
-        let files = create(&mut self.series)?;
         let meta = FileMeta { part: self.series.part(), ..meta };
-        self.part = Some(Part::begin(files, meta, self.packets.as_ref(), lost)?);
+        self.part = Some(Part::begin(files?, meta, self.packets.as_ref(), lost)?);
         Ok(bytes)
     }
 

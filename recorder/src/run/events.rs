@@ -168,7 +168,7 @@ impl Events {
             read_at: Instant::now(),
             naps: Naps::new(tells_processes),
             niceness: Niceness::default(),
-            seen: [Rise::default(); 3],
+            seen: [Rise::default(); 4],
             has_lost: false,
             listed_at: Instant::now(),
             reported: [Rise::default(); crate::loss::STAGES],
@@ -231,7 +231,7 @@ struct Loop {
     naps: Naps,
     niceness: Niceness,
     /// The kernel programs' own counters.
-    seen: [Rise; 3],
+    seen: [Rise; 4],
     /// Whether rows were lost since the open sockets were last listed, and when that was.
     has_lost: bool,
     listed_at: Instant,

@@ -45,12 +45,13 @@ impl Loop {
             }
         }
         if let Ok(drops) = self.probes.drops() {
-            let [ring, peers, owners] = &mut self.seen;
-            let lost = ring.by(drops.ring);
-            if lost > 0 {
+            let [ring, peers, owners, hooks] = &mut self.seen;
+            let (lost, left_out) = (ring.by(drops.ring), hooks.by(drops.hooks));
+            if lost + left_out > 0 {
                 self.pipeline.distrust_processes();
             }
             self.losses.add(LossStage::Ring, lost);
+            self.losses.add(LossStage::Hook, left_out);
             self.losses.add(LossStage::Sockets, peers.by(drops.peers) + owners.by(drops.owners));
         }
         let mut loses = false;
