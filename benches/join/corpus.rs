@@ -2,6 +2,7 @@
 //! from SYN to FIN and UDP, of IPv4 and IPv6, and the recording of it. The same seed gives the same
 //! files, byte for byte, and what a join must find in them is counted on the way.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -22,13 +23,16 @@ use self::recording::{Row, What};
 pub(crate) use self::shape::{SHAPES, Shape};
 
 /// Rises with every change of what is written.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 const HOST: &str = "web-1";
 const BOOT_ID: &str = "4f6c1d52-7a0e-4c55-9b1b-2f1f6a3c9e10";
 /// When the capture begins, nanoseconds since 1970.
 const START_NS: u64 = 1_700_000_000_000_000_000;
 /// Between two packets, in the mean.
 const GAP_NS: u64 = 1000;
+/// After which the next packet of a handshake comes at the latest. A host says a SYN again after a
+/// second, and this one says none again.
+const HANDSHAKE_NS: u64 = 100_000_000;
 /// The longest payload.
 const NOISE: usize = 1500;
 
@@ -112,10 +116,25 @@ pub(crate) fn write(folder: &Path, shape: &Shape) -> Truth {
     }
     let (mut ns, mut left) = (START_NS, shape.packets);
     let mut block = vec![];
+    // When a handshake must go on: time, place, and where it is now.
+    let mut handshakes: VecDeque<(u64, usize, u64, u64)> = VecDeque::new();
     while left > 0 {
-        // Some flows are busier than others.
-        let place = (traffic.random.fraction().powi(2) * at_once as f64) as usize;
-        for _ in 0..(1 + traffic.random.geometric(shape.burst)).min(left) {
+        let due = handshakes.pop_front_if(|&mut (due, ..)| due <= ns);
+        let (place, packets) = match due {
+            // It has gone on by itself.
+            Some((_, place, number, step))
+                if (active[place].number, active[place].step) != (number, step) =>
+            {
+                continue;
+            }
+            Some((_, place, ..)) => (place, 1),
+            None => {
+                // Some flows are busier than others.
+                let place = (traffic.random.fraction().powi(2) * at_once as f64) as usize;
+                (place, 1 + traffic.random.geometric(shape.burst))
+            }
+        };
+        for _ in 0..packets.min(left) {
             ns += 1 + traffic.random.below(2 * GAP_NS);
             let flow = &mut active[place];
             let packet = traffic.step(flow, ns);
@@ -125,6 +144,8 @@ pub(crate) fn write(folder: &Path, shape: &Shape) -> Truth {
             left -= 1;
             if flow.step == flow.length {
                 *flow = traffic.begin();
+            } else if packet.tcp.is_some() && flow.step <= 2 {
+                handshakes.push_back((ns + HANDSHAKE_NS, place, flow.number, flow.step));
             }
         }
     }

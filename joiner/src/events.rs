@@ -12,6 +12,7 @@ mod cache;
 mod clock;
 mod conversations;
 mod decode;
+mod facts;
 mod files;
 mod host;
 mod identity;
@@ -178,6 +179,11 @@ impl Recordings {
         let last = self.handovers[..at].last()?;
         (last.life == life).then_some(last.owner)
     }
+}
+
+/// `value` where there is one, and the flag that says so.
+fn flagged<T: Default>(value: Option<T>, flag: u16) -> (T, u16) {
+    value.map_or((T::default(), 0), |value| (value, flag))
 }
 
 fn position(id: u32) -> usize {

@@ -2,7 +2,6 @@
 //! rows have it.
 
 use schema::rows::{Columns, TextColumn};
-use schema::{EventDirection, Kind, Proto};
 
 use super::identity::IdentityId;
 use super::place::NamespaceId;
@@ -10,17 +9,11 @@ use super::text::TextId;
 
 /// What the values of one batch's dictionaries mean, each worked out once.
 pub(super) struct BatchCache {
-    /// For every row that tells of a process the first one that tells the same of it.
-    pub(super) alike: Vec<u32>,
-    /// The process that a row tells of, and its number less one; only of such first rows.
+    /// The process that a row tells of, and its number less one; only of the first of rows that say the
+    /// same.
     pub(super) known: Vec<Option<(IdentityId, usize)>>,
-    /// By key of a local address, whether it was taken note of, and in which namespace.
+    /// By position of a local address, whether it was taken note of, and in which namespace.
     pub(super) noted: Vec<Option<Option<NamespaceId>>>,
-    pub(super) direction: Cached<EventDirection>,
-    pub(super) kind: Cached<Kind>,
-    pub(super) proto: Cached<Proto>,
-    pub(super) local: Cached<[u8; 16]>,
-    pub(super) remote: Cached<[u8; 16]>,
     pub(super) user: Cached<TextId>,
     pub(super) comm: Cached<TextId>,
     pub(super) exe: Cached<TextId>,
@@ -36,14 +29,8 @@ pub(super) struct BatchCache {
 impl BatchCache {
     pub(super) fn new(columns: &Columns<'_>) -> Self {
         Self {
-            alike: vec![],
             known: vec![],
-            noted: vec![None; columns.local_addr.keys()],
-            direction: Cached::new(&columns.direction),
-            kind: Cached::new(&columns.kind),
-            proto: Cached::new(&columns.proto),
-            local: Cached::new(&columns.local_addr),
-            remote: Cached::new(&columns.remote_addr),
+            noted: vec![],
             user: Cached::new(&columns.user),
             comm: Cached::new(&columns.comm),
             exe: Cached::new(&columns.exe),

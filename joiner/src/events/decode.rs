@@ -8,12 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use hashbrown::HashMap;
+use schema::SchemaError;
 use schema::rows::{Columns, EventBatch, Groups, TextColumn};
-use schema::{Kind, SchemaError};
 
 use super::cache::BatchCache;
+use super::facts::{self, BatchFacts};
 use super::guard;
-use super::reader::{parse_addr, parse_proto};
 
 /// Batches of a row group that may wait for those before them.
 const WAITING: usize = 1;
@@ -21,12 +21,10 @@ const WAITING: usize = 1;
 /// Descriptions of one process that rows of a batch are compared with; usually it has one.
 const DESCRIPTIONS: usize = 4;
 
-/// Instead of a row: none.
-pub(super) const NO_ROW: u32 = u32::MAX;
-
 /// A batch, and what it means.
 pub(super) struct Decoded {
     pub(super) batch: EventBatch,
+    pub(super) facts: BatchFacts,
     pub(super) cache: BatchCache,
 }
 
@@ -96,30 +94,25 @@ fn work_on(groups: &Groups, queue: &Mutex<Receiver<(usize, Sender)>>) {
 
 fn decoded(batch: EventBatch) -> Result<Decoded, SchemaError> {
     let columns = batch.columns()?;
+    let facts = facts::read(&columns, &alike(&columns, batch.len()));
     let mut cache = BatchCache::new(&columns);
-    for row in 0..batch.len() {
-        cache.kind.get(&columns.kind, row, Kind::from_text);
-        cache.proto.get(&columns.proto, row, parse_proto);
-        cache.local.get(&columns.local_addr, row, parse_addr);
-        cache.remote.get(&columns.remote_addr, row, parse_addr);
-    }
-    cache.alike = alike(&columns, batch.len());
     cache.known = vec![None; batch.len()];
-    Ok(Decoded { batch, cache })
+    cache.noted = vec![None; facts.addresses.len()];
+    Ok(Decoded { batch, facts, cache })
 }
 
 /// For every row that tells of a process the first one that tells the same of it.
 fn alike(columns: &Columns<'_>, rows: usize) -> Vec<u32> {
-    let mut alike = vec![NO_ROW; rows];
+    let mut alike = vec![facts::NONE; rows];
     let mut firsts: HashMap<(u32, Option<i64>), [u32; DESCRIPTIONS]> = HashMap::new();
     for (row, number) in (0..rows).zip(0..) {
         let Some(pid) = columns.pid.get(row) else { continue };
         let process = (pid, columns.start_ts.get(row));
-        let known = firsts.entry(process).or_insert([NO_ROW; DESCRIPTIONS]);
+        let known = firsts.entry(process).or_insert([facts::NONE; DESCRIPTIONS]);
         // One that is described in yet more ways is looked at row by row.
         alike[row] = number;
         for first in known {
-            if *first == NO_ROW {
+            if *first == facts::NONE {
                 *first = number;
                 break;
             }

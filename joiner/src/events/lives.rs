@@ -8,8 +8,8 @@ use super::host::HostId;
 use super::identity::IdentityId;
 use super::life::{Life, LifeId};
 use super::place::NamespaceId;
-use super::position;
 use super::text::TextId;
+use super::{flagged, position};
 
 const HAS_OWNER: u16 = 1;
 const HAS_TID: u16 = 1 << 1;
@@ -55,11 +55,6 @@ struct More {
     error: TextId,
     bytes: Option<(u64, u64)>,
     retransmits: Option<u32>,
-}
-
-/// `value` where there is one, and the flag that says so.
-fn flagged<T: Default>(value: Option<T>, flag: u16) -> (T, u16) {
-    value.map_or((T::default(), 0), |value| (value, flag))
 }
 
 impl Lives {

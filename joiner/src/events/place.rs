@@ -222,44 +222,43 @@ pub(super) struct PlaceBuilder {
     known_links: HashSet<Link>,
     /// Tenures that have not ended, by address and interface.
     open: HashMap<([u8; 16], NamespaceId, u32), usize>,
-    /// Where the namespaces of rows are remembered that would change nothing if they came again.
-    told: Vec<Option<Told>>,
     /// Counts what changed of namespaces.
     changes: u64,
     /// Local addresses of sockets.
     used: HashSet<(NamespaceId, [u8; 16])>,
 }
 
-/// A namespace as a row named it, and how many changes there were until then.
+/// A namespace as rows of one file name it, and which it was when one did last.
 #[derive(Clone, Copy, Debug)]
-struct Told {
-    host: HostId,
+pub(super) struct Space {
     key: NamespaceKey,
-    id: NamespaceId,
-    changes: u64,
+    /// With the number of changes until then: if there were more, it may be another.
+    known: Option<(Option<NamespaceId>, u64)>,
 }
 
-/// Namespaces that are remembered; rows of many take turns.
-const TOLD: usize = 1024;
+impl Space {
+    /// Not met yet.
+    pub(super) fn new(key: NamespaceKey) -> Self {
+        Self { key, known: None }
+    }
+}
 
 impl PlaceBuilder {
     /// The namespace that a row of `host` names.
-    pub(super) fn namespace(&mut self, host: HostId, key: NamespaceKey) -> Option<NamespaceId> {
-        let mix = |part: Option<u64>| part.unwrap_or(0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let slot = (mix(key.cookie) ^ mix(key.inode).rotate_left(32)) >> 54;
-        let slot = usize::try_from(slot).unwrap_or(0) % TOLD;
-        if let Some(&Some(told)) = self.told.get(slot)
-            && (told.host, told.key, told.changes) == (host, key, self.changes)
+    #[inline]
+    pub(super) fn space(&mut self, host: HostId, space: &mut Space) -> Option<NamespaceId> {
+        if let Some((known, changes)) = space.known
+            && changes == self.changes
         {
-            return Some(told.id);
+            return known;
         }
-        let id = self.look_up(host, key)?;
-        self.told.resize(TOLD, None);
-        self.told[slot] = Some(Told { host, key, id, changes: self.changes });
-        Some(id)
+        let id = self.namespace(host, space.key);
+        space.known = Some((id, self.changes));
+        id
     }
 
-    fn look_up(&mut self, host: HostId, key: NamespaceKey) -> Option<NamespaceId> {
+    /// The namespace with this key.
+    pub(super) fn namespace(&mut self, host: HostId, key: NamespaceKey) -> Option<NamespaceId> {
         let NamespaceKey { inode, cookie } = key;
         let by_cookie = cookie.and_then(|cookie| self.by_cookie.get(&(host, cookie)).copied());
         let known = match (by_cookie, cookie, inode) {

@@ -12,10 +12,11 @@ use schema::{Endpoint, FiveTuple, Kind, Proto, SchemaError};
 
 use super::clock::ClockReader;
 use super::decode::{self, Decoded};
+use super::facts::{BatchFacts, Facts};
 use super::host::{Host, HostId, RecordingInfo};
 use super::identity::{Identity, IdentityId};
 use super::life::{ConversationId, LifeId};
-use super::place::{NamespaceKey, PlaceBuilder};
+use super::place::PlaceBuilder;
 use super::sequence::Sequence;
 use super::sockets::Sockets;
 use super::{Recordings, position};
@@ -134,15 +135,29 @@ impl Builder {
         let rows = file.rows();
         let number = self.recording(&meta.recording, path, &meta.host);
         self.recordings[number].begin(meta.part);
-        decode::each(&file.groups(COLUMNS), threads, |Decoded { batch, mut cache }| {
+        decode::each(&file.groups(COLUMNS), threads, |decoded| {
+            let Decoded { batch, facts, mut cache } = decoded;
+            let BatchFacts { rows, addresses, mut spaces } = facts;
             let columns = batch.columns()?;
-            for row in 0..batch.len() {
-                if row % AHEAD == 0 {
-                    self.fetch(host, &columns, row..batch.len().min(row + AHEAD));
+            for (some, begin) in rows.chunks(AHEAD).zip((0..).step_by(AHEAD)) {
+                self.fetch(host, some);
+                for (facts, row) in some.iter().zip(begin..) {
+                    let Some(time_ns) = self.time(host, &columns, &mut part, (row, facts)) else {
+                        continue;
+                    };
+                    self.number_row(host, &mut part, number, (facts, time_ns));
+                    let Some(kind) = facts.kind else { continue };
+                    let row = Row {
+                        host,
+                        columns: &columns,
+                        addresses: &addresses,
+                        facts,
+                        row,
+                        kind,
+                        time_ns,
+                    };
+                    self.add_row(row, &mut cache, &mut spaces, &mut part);
                 }
-                let Some(time_ns) = self.time(host, &columns, &mut part, row) else { continue };
-                self.number_row(host, &columns, &mut part, number, (row, time_ns));
-                self.add_row((host, row, time_ns), &columns, &mut cache, &mut part);
             }
             Ok(())
         })?;
@@ -197,12 +212,11 @@ impl Builder {
     fn number_row(
         &mut self,
         host: HostId,
-        columns: &Columns<'_>,
         part: &mut Part,
         recording: usize,
-        (row, time_ns): (usize, i64),
+        (facts, time_ns): (&Facts, i64),
     ) {
-        let Some(seq) = columns.seq.get(row) else { return };
+        let Some(seq) = facts.seq() else { return };
         if self.recordings[recording].row(seq) {
             let from = part.last_ns.unwrap_or(time_ns).min(time_ns);
             self.out.hosts[usize::from(host.0)].add_lost(from, time_ns);
@@ -216,14 +230,19 @@ impl Builder {
         host: HostId,
         columns: &Columns<'_>,
         part: &mut Part,
-        row: usize,
+        (row, facts): (usize, &Facts),
     ) -> Option<i64> {
-        let time_ns = columns.ts.get(row)?;
+        let time_ns = facts.time_ns()?;
         let timeline = &mut self.out.hosts[usize::from(host.0)].timeline;
-        if let Some(offset_ns) = columns.mono_offset_ns.get(row) {
+        if facts.has_offset()
+            && let Some(offset_ns) = columns.mono_offset_ns.get(row)
+        {
             part.clock.set(timeline, columns.boot_ns.get(row)?, offset_ns);
         }
-        Some(part.clock.steady(timeline, time_ns))
+        let time_ns = part.clock.steady(timeline, time_ns);
+        part.start_ns = part.start_ns.min(time_ns);
+        part.end_ns = part.end_ns.max(time_ns);
+        Some(time_ns)
     }
 
     fn host(&mut self, name: &str, boot_id: &str) -> HostId {
@@ -309,9 +328,23 @@ struct Part {
 struct Row<'a, 'b> {
     host: HostId,
     columns: &'a Columns<'b>,
+    addresses: &'a [[u8; 16]],
+    facts: &'a Facts,
     row: usize,
     kind: Kind,
     time_ns: i64,
+}
+
+impl Row<'_, '_> {
+    /// The local address.
+    fn local(&self) -> Option<[u8; 16]> {
+        self.addresses.get(position(self.facts.local)).copied()
+    }
+
+    /// The remote address.
+    fn remote(&self) -> Option<[u8; 16]> {
+        self.addresses.get(position(self.facts.remote)).copied()
+    }
 }
 
 fn add_lost(lost: &mut Vec<(String, u64)>, stage: &str, count: u64) {

@@ -2,31 +2,29 @@
 //! row that states it, times are minima and maxima.
 
 use std::hint::black_box;
-use std::ops::Range;
 
-use schema::rows::{Columns, TextColumn};
-use schema::{Endpoint, EventDirection, FiveTuple, Kind, Proto};
+use schema::rows::TextColumn;
+use schema::{Endpoint, FiveTuple, Kind, Proto};
 
-use super::{AHEAD, Builder, NO_CONVERSATION, Part, Row, parse_addr, parse_proto, position};
+use super::{AHEAD, Builder, NO_CONVERSATION, Part, Row, position};
 use crate::events::cache::{BatchCache, Cached};
-use crate::events::decode::NO_ROW;
+use crate::events::facts::{self, Facts};
 use crate::events::host::HostId;
 use crate::events::identity::{Identity, IdentityId};
 use crate::events::life::{Conversation, ConversationId, Handover, Life, LifeId, Listener};
-use crate::events::place::NamespaceId;
+use crate::events::place::{NamespaceId, Space};
 use crate::events::sockets::NO_LIFE;
 use crate::events::text::TextId;
 
 impl Builder {
     /// Looks up the sockets of these rows, and reads what they will change: that of sockets which were
     /// open for long is far away, and for many rows at a time that is waited for once.
-    pub(super) fn fetch(&mut self, host: HostId, columns: &Columns<'_>, rows: Range<usize>) {
+    pub(super) fn fetch(&mut self, host: HostId, rows: &[Facts]) {
         let Self { out, sockets, refined, first_conversations, fetched, has_again, .. } = self;
         *has_again = false;
         fetched.clear();
-        fetched.extend(rows.map(|row| {
-            let cookie = columns.socket_cookie.get(row);
-            let life = cookie.map_or(NO_LIFE, |cookie| sockets.get((host, cookie)));
+        fetched.extend(rows.iter().map(|row| {
+            let life = row.cookie().map_or(NO_LIFE, |cookie| sockets.get((host, cookie)));
             if life != NO_LIFE {
                 out.lives.touch(life);
                 black_box((refined[position(life.0)], first_conversations[position(life.0)]));
@@ -41,20 +39,17 @@ impl Builder {
     /// Adds one row; `time_ns` is steady.
     pub(super) fn add_row(
         &mut self,
-        (host, row, time_ns): (HostId, usize, i64),
-        columns: &Columns<'_>,
+        row: Row<'_, '_>,
         cache: &mut BatchCache,
+        spaces: &mut [Space],
         part: &mut Part,
     ) {
-        part.start_ns = part.start_ns.min(time_ns);
-        part.end_ns = part.end_ns.max(time_ns);
-        let Some(kind) = cache.kind.get(&columns.kind, row, Kind::from_text) else { return };
-        let row = Row { host, columns, row, kind, time_ns };
+        let Row { kind, time_ns, .. } = row;
         match kind {
             Kind::Lost => self.add_loss(row, part),
-            Kind::Nat | Kind::NatEnd => self.add_translation(row, cache),
-            Kind::Publish => self.add_publication(row, cache),
-            Kind::Interface => self.add_interface(row, cache),
+            Kind::Nat | Kind::NatEnd => self.add_translation(row, spaces),
+            Kind::Publish => self.add_publication(row, cache, spaces),
+            Kind::Interface => self.add_interface(row, cache, spaces),
             Kind::Forward => self.add_forward(row),
             Kind::Exec => {
                 if let Some(identity) = self.who(row, cache) {
@@ -63,29 +58,26 @@ impl Builder {
                 }
             }
             Kind::Exit | Kind::Clock => {}
-            _ => self.add_socket(row, cache),
+            _ => self.add_socket(row, cache, spaces),
         }
     }
 
-    fn add_socket(&mut self, row: Row<'_, '_>, cache: &mut BatchCache) {
-        let Row { columns, row: at, kind, .. } = row;
-        let Some(cookie) = columns.socket_cookie.get(at) else { return };
+    fn add_socket(&mut self, row: Row<'_, '_>, cache: &mut BatchCache, spaces: &mut [Space]) {
+        let Row { facts, row: at, kind, .. } = row;
+        let Some(cookie) = facts.cookie() else { return };
         let owner = self.who(row, cache);
         let life = match self.fetched[at % AHEAD] {
             // Which of a socket's connections it is of depends on the rows before.
             life if life != NO_LIFE && kind != Kind::TcpConnect && !self.has_again => life,
             _ => self.life(row.host, cookie, kind, row.time_ns),
         };
-        let local = cache.local.get(&columns.local_addr, at, parse_addr);
-        let proto = cache.proto.get(&columns.proto, at, parse_proto);
-        let (Some(proto), Some(local)) = (proto, local) else {
-            return self.update_life(life, row, (owner, None), cache);
+        let (Some(proto), Some(local)) = (facts.proto, row.local()) else {
+            return self.update_life(life, row, (owner, None));
         };
-        let local_port = columns.local_port.get(at);
-        let namespace = local_port.and_then(|_| self.namespace(row));
-        self.update_life(life, row, (owner, namespace), cache);
-        let key = columns.local_addr.key(at);
-        let noted = key.and_then(|key| cache.noted.get_mut(key));
+        let local_port = facts.local_port();
+        let namespace = local_port.and_then(|_| self.namespace(row, spaces));
+        self.update_life(life, row, (owner, namespace));
+        let noted = cache.noted.get_mut(position(facts.local));
         let before = noted.as_deref().copied().flatten();
         if before.is_none() {
             self.out.hosts[usize::from(row.host.0)].add_address(Endpoint::v6(local, 0));
@@ -100,8 +92,7 @@ impl Builder {
         {
             self.places.used(namespace, local);
         }
-        let remote = cache.remote.get(&columns.remote_addr, at, parse_addr);
-        let remote = remote.zip(columns.remote_port.get(at));
+        let remote = row.remote().zip(facts.remote_port());
         self.listen(life, proto, local, remote.is_some(), row);
         if let Some((remote, remote_port)) = remote {
             let tuple = FiveTuple::new(proto, local, Endpoint::v6(remote, remote_port));
@@ -145,10 +136,9 @@ impl Builder {
         id: LifeId,
         row: Row<'_, '_>,
         (owner, namespace): (Option<IdentityId>, Option<NamespaceId>),
-        cache: &mut BatchCache,
     ) {
-        let Row { columns, row: at, kind, time_ns, .. } = row;
-        let direction = cache.direction.get(&columns.direction, at, EventDirection::from_text);
+        let Row { columns, facts, row: at, kind, time_ns, .. } = row;
+        let direction = facts.direction;
         let is_refined = &mut self.refined[position(id.0)];
         let mut life = self.out.lives.get(id);
         if time_ns < life.start_ns {
@@ -158,8 +148,10 @@ impl Builder {
         life.end_ns = life.end_ns.max(time_ns);
         life.namespace = life.namespace.or(namespace);
         life.direction = life.direction.or(direction);
-        life.latency_us = life.latency_us.or(columns.latency_us.get(at));
-        life.retransmits = life.retransmits.max(columns.retransmits.get(at));
+        if facts.has_counts() {
+            life.latency_us = life.latency_us.or(columns.latency_us.get(at));
+            life.retransmits = life.retransmits.max(columns.retransmits.get(at));
+        }
         if matches!(kind, Kind::TcpClose | Kind::UdpClose | Kind::TcpConnectFail) {
             life.closed = Some(kind);
             life.end_ns = time_ns;
@@ -181,14 +173,14 @@ impl Builder {
             *is_refined = true;
             if direction.is_some() {
                 life.owner = Some(owner);
-                life.tid = columns.tid.get(at);
+                life.tid = facts.tid();
             } else {
                 self.out.handovers.push(Handover { life: id, time_ns, owner });
             }
         } else if life.owner.is_none() && !(kind == Kind::Socket && *is_refined) {
             // A later listing of a socket that was handed over names the new process.
             life.owner = Some(owner);
-            life.tid = columns.tid.get(at);
+            life.tid = facts.tid();
         }
         self.out.lives.set(id, &life);
     }
@@ -260,7 +252,7 @@ impl Builder {
 
     /// The process of a row: as the first row of the batch has it that describes the same.
     fn who(&mut self, row: Row<'_, '_>, cache: &mut BatchCache) -> Option<IdentityId> {
-        let first = cache.alike.get(row.row).copied().filter(|&first| first != NO_ROW)?;
+        let first = Some(row.facts.alike).filter(|&first| first != facts::NONE)?;
         if let Some(&Some((id, process))) = cache.known.get(position(first)) {
             self.see(process, id, row.time_ns);
             return Some(id);

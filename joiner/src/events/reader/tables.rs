@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use schema::kind::LossStage;
 use schema::{Endpoint, FiveTuple, Kind};
 
-use super::{Builder, NamespaceKey, Part, Row, add_lost, parse_addr, parse_proto};
+use super::{Builder, Part, Row, add_lost, parse_addr, position};
 use crate::events::cache::BatchCache;
 use crate::events::host::HostId;
 use crate::events::life::Forward;
-use crate::events::place::{Container, ContainerId, Link, NamespaceId};
+use crate::events::place::{Container, ContainerId, Link, NamespaceId, Space};
 use crate::events::translation::{Publication, Translation};
 
 /// What the `error` column says of what is gone.
@@ -44,10 +44,15 @@ impl Builder {
         }
     }
 
-    pub(super) fn namespace(&mut self, row: Row<'_, '_>) -> Option<NamespaceId> {
-        let inode = row.columns.netns.get(row.row);
-        let cookie = row.columns.netns_cookie.get(row.row);
-        self.places.namespace(row.host, NamespaceKey { inode, cookie })
+    /// The namespace of a row, which is one of `spaces`.
+    #[inline]
+    pub(super) fn namespace(
+        &mut self,
+        row: Row<'_, '_>,
+        spaces: &mut [Space],
+    ) -> Option<NamespaceId> {
+        let space = spaces.get_mut(position(row.facts.space))?;
+        self.places.space(row.host, space)
     }
 
     /// The container columns of a row.
@@ -81,14 +86,19 @@ impl Builder {
         (container != Container::default()).then(|| self.places.container(container))
     }
 
-    pub(super) fn add_interface(&mut self, row: Row<'_, '_>, cache: &mut BatchCache) {
+    pub(super) fn add_interface(
+        &mut self,
+        row: Row<'_, '_>,
+        cache: &mut BatchCache,
+        spaces: &mut [Space],
+    ) {
         let Row { host, columns, row: at, time_ns, .. } = row;
-        let Some(namespace) = self.namespace(row) else { return };
+        let Some(namespace) = self.namespace(row, spaces) else { return };
         let (Some(name), Some(index)) = (columns.ifname.get(at), columns.ifindex.get(at)) else {
             return;
         };
         let name = self.out.texts.intern(name);
-        let address = cache.local.get(&columns.local_addr, at, parse_addr);
+        let address = row.local();
         let removed = columns.error.get(at) == Some(REMOVED);
         let container = self.container(row, cache);
         if let Some(address) = address {
@@ -101,19 +111,17 @@ impl Builder {
         }
     }
 
-    pub(super) fn add_translation(&mut self, row: Row<'_, '_>, cache: &mut BatchCache) {
-        let Row { host, columns, row: at, kind, time_ns } = row;
-        let namespace = self.namespace(row);
+    pub(super) fn add_translation(&mut self, row: Row<'_, '_>, spaces: &mut [Space]) {
+        let Row { host, columns, facts, row: at, kind, time_ns, .. } = row;
+        let namespace = self.namespace(row, spaces);
         let address = |text: Option<&str>| text.and_then(parse_addr);
         let end = |address: Option<[u8; 16]>, port: Option<u16>| {
             Some(Endpoint::v6(address?, port.unwrap_or(0)))
         };
-        let source = cache.local.get(&columns.local_addr, at, parse_addr);
-        let target = cache.remote.get(&columns.remote_addr, at, parse_addr);
         let (Some(proto), Some(source), Some(target)) = (
-            cache.proto.get(&columns.proto, at, parse_proto),
-            end(source, columns.local_port.get(at)),
-            end(target, columns.remote_port.get(at)),
+            facts.proto,
+            end(row.local(), facts.local_port()),
+            end(row.remote(), facts.remote_port()),
         ) else {
             return;
         };
@@ -162,13 +170,17 @@ impl Builder {
         });
     }
 
-    pub(super) fn add_publication(&mut self, row: Row<'_, '_>, cache: &mut BatchCache) {
-        let Row { host, columns, row: at, time_ns, .. } = row;
-        let namespace = self.namespace(row);
-        let proto = cache.proto.get(&columns.proto, at, parse_proto);
-        let public = cache.local.get(&columns.local_addr, at, parse_addr);
+    pub(super) fn add_publication(
+        &mut self,
+        row: Row<'_, '_>,
+        cache: &mut BatchCache,
+        spaces: &mut [Space],
+    ) {
+        let Row { host, columns, facts, row: at, time_ns, .. } = row;
+        let namespace = self.namespace(row, spaces);
+        let (proto, public) = (facts.proto, row.local());
         let target = columns.nat_dst_addr.get(at).and_then(parse_addr);
-        let ports = columns.local_port.get(at).zip(columns.nat_dst_port.get(at));
+        let ports = facts.local_port().zip(columns.nat_dst_port.get(at));
         let (Some(proto), Some(public), Some(target), Some((public_port, target_port))) =
             (proto, public, target, ports)
         else {
@@ -203,8 +215,8 @@ impl Builder {
     }
 
     pub(super) fn add_forward(&mut self, row: Row<'_, '_>) {
-        let Row { host, columns, row: at, .. } = row;
-        let sockets = columns.socket_cookie.get(at).zip(columns.peer_cookie.get(at));
+        let Row { host, columns, facts, row: at, .. } = row;
+        let sockets = facts.cookie().zip(columns.peer_cookie.get(at));
         if let Some((socket, peer)) = sockets {
             self.out.forwards.push(Forward { host, sockets: [socket, peer] });
         }
