@@ -83,7 +83,7 @@ impl Recordings {
     #[inline]
     #[must_use]
     pub fn conversation(&self, id: ConversationId) -> Conversation {
-        self.conversations.get(id)
+        self.conversations.get(id, &self.lives)
     }
 
     /// The listener at position `id`, which must come from these recordings.
@@ -114,13 +114,7 @@ impl Recordings {
     pub(crate) fn shift(&mut self, host: HostId, moved: impl Fn(i64) -> i64) {
         let lives = &mut self.lives;
         let is_its = |lives: &Lives, id: LifeId| lives.get(id).host == host;
-        for id in self.conversations.ids() {
-            let mut conversation = self.conversations.get(id);
-            if is_its(lives, conversation.life) {
-                conversation.opened_ns = moved(conversation.opened_ns);
-                self.conversations.set(id, &conversation);
-            }
-        }
+        self.conversations.shift(|life| is_its(lives, life), &moved);
         for handover in &mut self.handovers {
             if is_its(lives, handover.life) {
                 handover.time_ns = moved(handover.time_ns);

@@ -19,6 +19,7 @@
 //! - [`extra`]: what the file may say beside its packets
 //! - [`destination`], [`summary`], [`packets`], [`report`], [`show`], [`wireshark`]: what the user gets
 
+pub mod allocator;
 pub mod attribute;
 mod bits;
 pub mod block;

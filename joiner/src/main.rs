@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use joiner::allocator::give_back_large_blocks;
 use joiner::cli::{Cli, Report, Task};
 use joiner::config::Config;
 use joiner::explain::explain;
@@ -24,6 +25,7 @@ enum Exit {
 }
 
 fn main() -> ExitCode {
+    give_back_large_blocks();
     let exit = match Cli::parse().into_task() {
         Task::Join(config, report) => match jobs(*config) {
             Ok(jobs) => join_all(&jobs, report),

@@ -55,7 +55,9 @@ impl Proxies {
         proxies.pair_by_rows(recordings);
         proxies.read_arguments(recordings);
         proxies.pair_by_bytes(recordings);
-        for (id, conversation) in (0..).map(ConversationId).zip(recordings.conversations.iter()) {
+        for (id, conversation) in
+            (0..).map(ConversationId).zip(recordings.conversations.iter(&recordings.lives))
+        {
             if proxies.lives.contains_key(&conversation.life) {
                 proxies.conversations.entry(conversation.life).or_insert(id);
             }

@@ -97,13 +97,8 @@ impl World {
             bytes: None,
             error: TextId::NONE,
         });
-        self.recordings.conversations.push(&Conversation {
-            life,
-            tuple,
-            opened,
-            opened_ns: at(from),
-            owner: None,
-        });
+        let conversation = Conversation { life, tuple, opened, opened_ns: at(from), owner: None };
+        self.recordings.conversations.push(&conversation, &self.recordings.lives);
         self
     }
 

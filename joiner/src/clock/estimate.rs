@@ -149,7 +149,7 @@ fn pairs(recordings: &Recordings, index: &Index, syns: &SynTable, host: HostId) 
     if syns.is_empty() {
         return pairs;
     }
-    let opened = recordings.conversations.iter().filter_map(|conversation| {
+    let opened = recordings.conversations.iter(&recordings.lives).filter_map(|conversation| {
         let life = recordings.life(conversation.life);
         let is_it = life.host == host && life.opened == Kind::TcpConnect;
         is_it.then(|| (conversation.tuple.canonical(), life.start_ns))

@@ -1,4 +1,4 @@
-//! Lives in 56 bytes each: a recording has millions. What few of them have, or what is larger than
+//! Lives in 48 bytes each: a recording has millions. What few of them have, or what is larger than
 //! usual, stands elsewhere.
 
 use hashbrown::HashMap;
@@ -23,6 +23,12 @@ const IS_IN: u16 = 1 << 7;
 const IS_UNSURE: u16 = 1 << 8;
 /// There is more of it elsewhere.
 const HAS_MORE: u16 = 1 << 9;
+/// Cookie, end and host are elsewhere.
+const IS_ODD: u16 = 1 << 10;
+/// Where the kind of the last row stands, one more than its number, if it closed the life.
+const CLOSED: u16 = 11;
+
+const _: () = assert!(Kind::ALL.len() < 1 << (u16::BITS - 11), "every kind has its number");
 
 /// All lives.
 #[derive(Debug, Default)]
@@ -30,23 +36,36 @@ pub struct Lives {
     all: Vec<Packed>,
     unsure: HashMap<u32, i64>,
     more: HashMap<u32, More>,
+    odd: HashMap<u32, Odd>,
+    /// The host of each namespace; [`NO_HOST`] of those that no life is in.
+    hosts: Vec<HostId>,
 }
+
+/// Instead of a host: none.
+const NO_HOST: HostId = HostId(u16::MAX);
+/// Namespaces whose host is kept: more than any recording has.
+const MAX_NAMESPACES: usize = 1 << 20;
+
+/// Numbers of six bytes: the higher two, and the lower four.
+type Split = (u16, u32);
 
 #[derive(Clone, Copy, Debug)]
 struct Packed {
-    socket_cookie: u64,
     start_ns: i64,
-    end_ns: i64,
+    cookie: u32,
+    /// Nanoseconds from start to end.
+    lasts: u32,
     owner: u32,
     tid: u32,
-    namespace: u32,
+    /// The namespace; the host, if that is not known.
+    place: u32,
     latency_us: u32,
     bytes: [u32; 2],
-    retransmits: u16,
-    host: HostId,
+    cookie_high: u16,
+    lasts_high: u16,
     has: u16,
     opened: Kind,
-    closed: Option<Kind>,
+    retransmits: u8,
 }
 
 /// What few lives have: an error, and numbers that don't fit.
@@ -55,6 +74,27 @@ struct More {
     error: TextId,
     bytes: Option<(u64, u64)>,
     retransmits: Option<u32>,
+}
+
+/// What hardly any life has: a cookie that no kernel comes to, an end three days after the start, a
+/// namespace that two hosts share.
+#[derive(Clone, Copy, Debug)]
+struct Odd {
+    cookie: u64,
+    end_ns: i64,
+    host: HostId,
+}
+
+/// A number in six bytes, if it has no more.
+fn split(number: u64) -> Option<Split> {
+    let high = u16::try_from(number >> 32).ok()?;
+    // The rest is cut off on purpose.
+    Some((high, number as u32))
+}
+
+#[inline]
+fn whole((high, low): Split) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
 }
 
 impl Lives {
@@ -78,20 +118,23 @@ impl Lives {
         let has = packed.has;
         let of = |flag: u16, value: u32| (has & flag != 0).then_some(value);
         let [sent, received] = packed.bytes.map(u64::from);
+        let (host, namespace) = self.place_of(packed);
+        let lasts_ns = whole((packed.lasts_high, packed.lasts)).cast_signed();
+        let end_ns = packed.start_ns.saturating_add(lasts_ns);
         let mut life = Life {
-            host: packed.host,
-            socket_cookie: packed.socket_cookie,
-            namespace: of(HAS_NAMESPACE, packed.namespace).map(NamespaceId),
+            host,
+            socket_cookie: whole((packed.cookie_high, packed.cookie)),
+            namespace,
             direction: match (has & IS_OUT != 0, has & IS_IN != 0) {
                 (true, _) => Some(EventDirection::Out),
                 (_, true) => Some(EventDirection::In),
                 _ => None,
             },
             opened: packed.opened,
-            closed: packed.closed,
+            closed: closed(has),
             start_ns: packed.start_ns,
-            end_ns: packed.end_ns,
-            sure_ns: packed.end_ns,
+            end_ns,
+            sure_ns: end_ns,
             owner: of(HAS_OWNER, packed.owner).map(IdentityId),
             tid: of(HAS_TID, packed.tid),
             latency_us: of(HAS_LATENCY, packed.latency_us),
@@ -99,7 +142,7 @@ impl Lives {
             bytes: (has & HAS_BYTES != 0).then_some((sent, received)),
             error: TextId::NONE,
         };
-        if has & (IS_UNSURE | HAS_MORE) != 0 {
+        if has & (IS_UNSURE | HAS_MORE | IS_ODD) != 0 {
             self.complete(id, has, &mut life);
         }
         life
@@ -107,6 +150,12 @@ impl Lives {
 
     #[cold]
     fn complete(&self, id: LifeId, has: u16, life: &mut Life) {
+        if let Some(odd) = self.odd.get(&id.0).filter(|_| has & IS_ODD != 0) {
+            life.socket_cookie = odd.cookie;
+            life.end_ns = odd.end_ns;
+            life.sure_ns = odd.end_ns;
+            life.host = odd.host;
+        }
         if has & IS_UNSURE != 0 {
             life.sure_ns = self.unsure.get(&id.0).copied().unwrap_or(life.end_ns);
         }
@@ -122,8 +171,28 @@ impl Lives {
     #[must_use]
     pub fn place(&self, id: LifeId) -> (HostId, Option<NamespaceId>) {
         let packed = &self.all[position(id.0)];
-        let has = packed.has & HAS_NAMESPACE != 0;
-        (packed.host, has.then_some(NamespaceId(packed.namespace)))
+        let (host, namespace) = self.place_of(packed);
+        if packed.has & IS_ODD != 0 {
+            return (self.odd.get(&id.0).map_or(host, |odd| odd.host), namespace);
+        }
+        (host, namespace)
+    }
+
+    #[inline]
+    fn place_of(&self, packed: &Packed) -> (HostId, Option<NamespaceId>) {
+        if packed.has & HAS_NAMESPACE == 0 {
+            // As it was packed.
+            return (HostId(packed.place as u16), None);
+        }
+        let host = self.hosts.get(position(packed.place)).copied().unwrap_or(NO_HOST);
+        (host, Some(NamespaceId(packed.place)))
+    }
+
+    /// The first row of the life `id`, nanoseconds since 1970.
+    #[inline]
+    #[must_use]
+    pub fn start_ns(&self, id: LifeId) -> i64 {
+        self.all[position(id.0)].start_ns
     }
 
     /// The kind of the first row of the life `id`.
@@ -153,14 +222,14 @@ impl Lives {
     #[inline]
     pub(crate) fn touch(&self, id: LifeId) {
         if let Some(life) = self.all.get(position(id.0)) {
-            std::hint::black_box((life.socket_cookie, life.closed));
+            std::hint::black_box((life.start_ns, life.retransmits));
         }
     }
 
     /// Whether `id` was closed.
     #[inline]
     pub(super) fn is_closed(&self, id: LifeId) -> bool {
-        self.all[position(id.0)].closed.is_some()
+        closed(self.all[position(id.0)].has).is_some()
     }
 
     /// One more life.
@@ -180,6 +249,9 @@ impl Lives {
         if before & HAS_MORE != 0 {
             self.more.remove(&id.0);
         }
+        if before & IS_ODD != 0 {
+            self.odd.remove(&id.0);
+        }
         self.all[position(id.0)] = self.pack(id, life);
     }
 
@@ -194,7 +266,7 @@ impl Lives {
         let small = life.bytes.and_then(|(sent, received)| {
             Some([u32::try_from(sent).ok()?, u32::try_from(received).ok()?])
         });
-        let few = life.retransmits.and_then(|count| u16::try_from(count).ok());
+        let few = life.retransmits.and_then(|count| u8::try_from(count).ok());
         let more = More {
             error: life.error,
             bytes: life.bytes.filter(|_| small.is_none()),
@@ -213,27 +285,58 @@ impl Lives {
             self.unsure.insert(id.0, life.sure_ns);
             has |= IS_UNSURE;
         }
+        let (place, home) = self.pack_place(life);
+        let cookie = split(life.socket_cookie);
+        let lasts_ns = life.end_ns.checked_sub(life.start_ns);
+        let lasts = lasts_ns.and_then(|lasts_ns| split(u64::try_from(lasts_ns).ok()?));
+        if home != Some(life.host) || cookie.is_none() || lasts.is_none() {
+            let Life { socket_cookie: cookie, end_ns, host, .. } = *life;
+            self.odd.insert(id.0, Odd { cookie, end_ns, host });
+            has |= IS_ODD;
+        }
+        let (cookie_high, cookie) = cookie.unwrap_or_default();
+        let (lasts_high, lasts) = lasts.unwrap_or_default();
         let (owner, a) = flagged(life.owner.map(|owner| owner.0), HAS_OWNER);
         let (tid, b) = flagged(life.tid, HAS_TID);
-        let (namespace, c) = flagged(life.namespace.map(|namespace| namespace.0), HAS_NAMESPACE);
+        let (_, c) = flagged(life.namespace.map(|namespace| namespace.0), HAS_NAMESPACE);
         let (latency_us, d) = flagged(life.latency_us, HAS_LATENCY);
         let (retransmits, e) = flagged(few, HAS_RETRANSMITS);
         let (bytes, f) = flagged(small, HAS_BYTES);
+        let closed = life.closed.map_or(0, |kind| kind as u16 + 1) << CLOSED;
         Packed {
-            socket_cookie: life.socket_cookie,
             start_ns: life.start_ns,
-            end_ns: life.end_ns,
+            cookie,
+            lasts,
             owner,
             tid,
-            namespace,
+            place,
             latency_us,
             bytes,
-            retransmits,
-            host: life.host,
-            has: has | a | b | c | d | e | f,
+            cookie_high,
+            lasts_high,
+            has: has | a | b | c | d | e | f | closed,
             opened: life.opened,
-            closed: life.closed,
+            retransmits,
         }
+    }
+
+    /// Where a life is, and the host that this stands for, if it stands for one.
+    fn pack_place(&mut self, life: &Life) -> (u32, Option<HostId>) {
+        let Some(namespace) = life.namespace else {
+            return (u32::from(life.host.0), Some(life.host));
+        };
+        let at = position(namespace.0);
+        if at >= self.hosts.len() && at < MAX_NAMESPACES {
+            self.hosts.resize(at + 1, NO_HOST);
+        }
+        let home = self.hosts.get_mut(at).map(|home| {
+            // The first life of a namespace says whose it is.
+            if *home == NO_HOST {
+                *home = life.host;
+            }
+            *home
+        });
+        (namespace.0, home.filter(|&home| home != NO_HOST))
     }
 
     /// All, in order.
@@ -250,7 +353,14 @@ impl Lives {
         self.all.shrink_to_fit();
         self.more.shrink_to_fit();
         self.unsure.shrink_to_fit();
+        self.odd.shrink_to_fit();
     }
+}
+
+/// The kind of the row that closed a life.
+#[inline]
+fn closed(has: u16) -> Option<Kind> {
+    Kind::ALL.get(usize::from(has >> CLOSED).checked_sub(1)?).copied()
 }
 
 #[cfg(test)]
@@ -259,7 +369,7 @@ mod tests {
 
     use super::*;
 
-    const _: () = assert!(size_of::<Packed>() == 56);
+    const _: () = assert!(size_of::<Packed>() == 48);
 
     fn number() -> impl Strategy<Value = u64> {
         prop_oneof![0..3u64, 65_534..65_538u64, 4_294_967_294..4_294_967_298u64, any::<u64>()]

@@ -88,7 +88,7 @@ impl Index {
         loop {
             batch.clear();
             batch.extend(ids.by_ref().take(BATCH).map(|id| {
-                let tuple = conversations.get(id).tuple;
+                let tuple = conversations.tuple(id);
                 let (key, way) = tuple.canonical();
                 (id, tuple, key, way, flows.hash(&key))
             }));

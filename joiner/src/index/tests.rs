@@ -68,13 +68,14 @@ fn recordings(sockets: &[Socket]) -> Recordings {
             bytes: None,
             error: TextId::NONE,
         });
-        recordings.conversations.push(&Conversation {
+        let conversation = Conversation {
             life,
             tuple: FiveTuple::new(socket.proto, socket.local, socket.remote),
             opened: Kind::TcpConnect,
             opened_ns: socket.start_ns,
             owner: None,
-        });
+        };
+        recordings.conversations.push(&conversation, &recordings.lives);
     }
     recordings
 }

@@ -149,7 +149,7 @@ impl Connections {
         let mut failing = IndexMap::<Failing, Failures, FixedState>::default();
         let (mut slowest, mut resent) = (Top::default(), Top::default());
         let ids = (0..).map(ConversationId);
-        for (id, conversation) in ids.zip(recordings.conversations.iter()) {
+        for (id, conversation) in ids.zip(recordings.conversations.iter(&recordings.lives)) {
             let life = recordings.life(conversation.life);
             if conversation.tuple.proto != Proto::TCP {
                 continue;

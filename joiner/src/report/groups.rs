@@ -39,7 +39,7 @@ impl Groups {
                 index
             })
             .collect();
-        for conversation in recordings.conversations.iter() {
+        for conversation in recordings.conversations.iter(&recordings.lives) {
             if let Some(owner) = owner(&conversation, &recordings.life(conversation.life)) {
                 let index = usize::try_from(owner.0).ok().and_then(|at| of.get(at));
                 if let Some((_, connections)) = index.and_then(|&at| found.get_index_mut(at)) {

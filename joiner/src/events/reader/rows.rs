@@ -142,6 +142,10 @@ impl Builder {
         let is_refined = &mut self.refined[position(id.0)];
         let mut life = self.out.lives.get(id);
         if time_ns < life.start_ns {
+            let first = self.first_conversations[position(id.0)];
+            if first != NO_CONVERSATION {
+                self.out.conversations.detach(first, life.start_ns);
+            }
             life.start_ns = time_ns;
             life.opened = kind;
         }
@@ -229,7 +233,7 @@ impl Builder {
         (kind, time_ns): (Kind, i64),
         owner: Option<IdentityId>,
     ) {
-        let all = &mut self.out.conversations;
+        let (all, lives) = (&mut self.out.conversations, &self.out.lives);
         let next = ConversationId(u32::try_from(all.len()).unwrap_or(u32::MAX));
         let first = &mut self.first_conversations[position(life.0)];
         let id = match *first {
@@ -244,9 +248,15 @@ impl Builder {
         // the socket's owner, which may be refined later.
         let own = matches!(kind, Kind::UdpSend | Kind::UdpRecv).then_some(owner).flatten();
         if id == next {
-            all.push(&Conversation { life, tuple, opened: kind, opened_ns: time_ns, owner: own });
+            let opened_ns = time_ns;
+            let conversation = Conversation { life, tuple, opened: kind, opened_ns, owner: own };
+            all.push(&conversation, lives);
+            if *first != id {
+                // Of the others nobody knows when their life is found to begin earlier.
+                all.detach(id, time_ns);
+            }
         } else {
-            all.note(id, own, (kind, time_ns));
+            all.note(id, own, (kind, time_ns), lives);
         }
     }
 
