@@ -11,14 +11,15 @@ use aya_ebpf::{
     macros::{cgroup_sock, cgroup_sock_addr},
     programs::{SockAddrContext, SockContext},
 };
-use schema::wire::{PROTO_TCP, PROTO_UDP, RecordKind};
+use schema::wire::{FLAG_OUTGOING, PROTO_TCP, PROTO_UDP, RecordKind};
 
 use crate::{
-    address::Endpoint,
+    address::{Endpoint, set_remote},
     forward,
     maps::emit,
     socket::{
-        self, CREATED, ESTABLISHED, HAS_OWNER, OUTGOING, Owner, SEEN, Socket, WAS_READ, new_record,
+        self, CREATED, ESTABLISHED, HAS_OWNER, OUTGOING, Owner, SEEN, Socket, TRYING, WAS_READ,
+        new_record,
     },
     udp,
 };
@@ -80,14 +81,31 @@ fn connect(ctx: &SockAddrContext, remote: Endpoint) {
     let Some(socket) = (unsafe { remember(cookie, sk.cast(), ctx.as_ptr()) }) else {
         return;
     };
-    socket.owner = Owner::current();
+    let owner = Owner::current();
     if protocol == u32::from(PROTO_UDP) {
+        socket.owner = owner;
         socket.flags |= HAS_OWNER;
         udp::connected(ctx, cookie, socket, remote);
     } else {
+        give_up(cookie, socket);
         // A socket may be connected again after a failure: nothing of its former life holds.
-        socket.flags = HAS_OWNER | socket.flags & CREATED;
+        socket.flags = HAS_OWNER | TRYING | socket.flags & CREATED;
+        socket.owner = owner;
+        socket.tried = remote;
     }
+}
+
+/// Tells of a connect that came to its end before a SYN was sent: there is no way to the peer, or it is
+/// forbidden. No hook says so; but the socket goes on to another connect, or is closed.
+#[inline(always)]
+fn give_up(cookie: u64, socket: &Socket) {
+    if socket.flags & TRYING == 0 {
+        return;
+    }
+    let mut record = socket.record(RecordKind::TcpConnectFail as u8, PROTO_TCP, cookie);
+    record.flags |= FLAG_OUTGOING;
+    set_remote(&mut record, socket.tried);
+    emit(&record);
 }
 
 /// The last descriptor of a socket was closed.
@@ -112,6 +130,9 @@ fn sock_release(ctx: SockContext) -> i32 {
         return ALLOW;
     };
     let flags = socket.flags;
+    if is_tcp {
+        give_up(cookie, socket);
+    }
     if is_tcp && flags & (ESTABLISHED | OUTGOING) == ESTABLISHED {
         closed_accepted(cookie, socket);
     } else if !is_tcp && flags & SEEN != 0 {

@@ -18,7 +18,7 @@ pub(crate) use self::{
     storage::{get as stored, get_or_insert as store},
     table::{find, forget, insert},
 };
-use crate::{maps::increment, reader::Reader};
+use crate::{address::Endpoint, maps::increment, reader::Reader};
 
 /// [`Socket::owner`] is known.
 pub(crate) const HAS_OWNER: u32 = 1;
@@ -38,6 +38,8 @@ pub(crate) const WAS_READ: u32 = 1 << 6;
 /// The table has it since `sock_create`, and until both the descriptor and the connection, if there
 /// was one, are gone.
 pub(crate) const CREATED: u32 = 1 << 7;
+/// TCP: a connect began of which no SYN was sent yet, to [`Socket::tried`].
+pub(crate) const TRYING: u32 = 1 << 9;
 /// Nothing is known but who reads: the socket is older than the hooks, or the rest is in storage.
 const READ_ONLY: u32 = 1 << 8;
 
@@ -128,8 +130,12 @@ pub(crate) struct Socket {
     pub(crate) fin_end: u32,
     /// `HAS_OWNER` and the other flags of this module.
     pub(crate) flags: u32,
+    /// Whom a connect was to reach; valid if `flags` has `TRYING`.
+    pub(crate) tried: Endpoint,
     /// Who reads from it.
     pub(crate) reader: Reader,
+    /// Zero: older kernels let no byte out of a program that it has not written.
+    reserved: u32,
     /// How many of the two are gone, descriptor and connection.
     ends: u64,
 }
@@ -142,7 +148,9 @@ impl Socket {
         owner: Owner::NONE,
         fin_end: 0,
         flags: 0,
+        tried: Endpoint::NONE,
         reader: Reader::NONE,
+        reserved: 0,
         ends: 0,
     };
 

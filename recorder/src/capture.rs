@@ -138,6 +138,8 @@ struct Counts {
     received: AtomicU64,
     dropped: AtomicU64,
     interface_dropped: AtomicU64,
+    /// Packets read that were not written: the disk was full.
+    unwritten: AtomicU64,
 }
 
 impl Counts {
@@ -287,9 +289,10 @@ impl Capture {
             .labels
             .into_iter()
             .zip(outcomes)
-            .map(|(name, outcome)| InterfaceCount {
+            .zip(&self.state.counts)
+            .map(|((name, outcome), counts)| InterfaceCount {
                 name,
-                packets: outcome.packets,
+                packets: outcome.packets - counts.unwritten.load(Ordering::Relaxed),
                 dropped: outcome.dropped,
                 interface_dropped: outcome.interface_dropped,
                 ended: outcome.ended,

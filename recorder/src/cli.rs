@@ -43,8 +43,7 @@ Exit codes:
     version,
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
-    disable_help_subcommand = true
+    subcommand_negates_reqs = true
 )]
 pub struct Cli {
     /// A command other than recording.
@@ -190,7 +189,7 @@ pub struct RecordArgs {
     pub rotate_time: Option<Duration>,
 
     /// Keep only the N newest finished files, those of earlier recordings to FILE included
-    #[arg(long, value_name = "N", requires = "rotate")]
+    #[arg(long, value_name = "N", requires = "rotate", value_parser = parse_keep)]
     pub keep: Option<NonZeroUsize>,
 
     /// Whom to ask for the names of containers.
@@ -217,6 +216,10 @@ pub struct RecordArgs {
     /// Print the summary, or the list of interfaces, as JSON to standard output
     #[arg(long)]
     pub json: bool,
+}
+
+fn parse_keep(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "give how many files to keep, at least 1".to_owned())
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

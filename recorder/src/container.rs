@@ -11,6 +11,7 @@ mod grpc;
 mod http;
 mod sockets;
 mod table;
+mod tree;
 mod worker;
 
 pub use self::{
@@ -19,4 +20,5 @@ pub use self::{
     directory::{Directory, LookUp, Names, Runtime, RuntimeState},
     sockets::{RuntimeSocket, runtime_sockets},
     table::Publication,
+    tree::{CGROUP_ROOTS, CgroupTree},
 };

@@ -144,7 +144,10 @@ impl PartialFile {
             }
             Ok(())
         };
-        publish().map_err(|source| OutputError::Io { path: self.path.clone(), source })?;
+        publish().map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => OutputError::Gone { path: self.path.clone() },
+            _ => OutputError::Io { path: self.path.clone(), source },
+        })?;
         Ok(self.written)
     }
 }

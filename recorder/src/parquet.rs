@@ -16,7 +16,7 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
-use schema::{SchemaError, kind::LossStage, meta::FileMeta};
+use schema::{Kind, SchemaError, kind::LossStage, meta::FileMeta};
 
 pub use self::part::FirstPart;
 use self::part::{Part, Parts};
@@ -65,6 +65,8 @@ pub struct Written {
     pub bytes: u64,
     /// Files written one after the other; 0 without rotation.
     pub parts: u32,
+    /// Rows of each kind, in the order of [`Kind::ALL`].
+    pub kinds: [u64; Kind::ALL.len()],
 }
 
 /// The writing thread.

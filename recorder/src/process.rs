@@ -13,7 +13,7 @@ pub use self::program::Program;
 use self::program::earliest_start;
 use crate::{
     clock::boot_ns,
-    container::{Container, Membership, membership},
+    container::{CGROUP_ROOTS, Container, Membership, membership},
     decode::{ProcessEvent, Started},
     procfs::{ProcDir, Stat, shows_all_processes},
     row::Owner,
@@ -23,9 +23,6 @@ use crate::{
 const MAX_PROCESSES: NonZeroUsize = NonZeroUsize::new(8192).expect("not zero");
 /// cgroups kept.
 const MAX_CGROUPS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
-
-/// Where the version 2 hierarchy is mounted: alone, and on hybrid hosts.
-const CGROUP_ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// Nanoseconds for which what was read is believed unseen. Process ids are given out in turn:
 /// between two uses of one lie thousands of forks.
@@ -193,7 +190,15 @@ impl Processes {
         self.kept.get(&owner.pid).map(|kept| Arc::clone(&kept.process))
     }
 
-    /// cgroup and container of a process that is gone, if another one was seen in the same cgroup.
+    /// There is a cgroup with this id and path, of which no process need be known yet.
+    pub fn learn_cgroup(&mut self, id: u64, path: &str) {
+        let membership = membership(format!("0::{path}\n").as_bytes());
+        if membership.by_id {
+            self.cgroups.put(id, Arc::new(membership));
+        }
+    }
+
+    /// cgroup and container of a process that is gone, if its cgroup was seen.
     pub fn membership(&mut self, cgroup_id: u64) -> Option<&Membership> {
         self.cgroups.get(&cgroup_id).map(|membership| &**membership)
     }
@@ -255,7 +260,7 @@ impl Processes {
         let before = if known { self.kept.get(&pid) } else { None };
         let before = before.map(|kept| Arc::clone(&kept.process)).unwrap_or_default();
         before.program.refute(pid, earliest_start(boot_ns, started));
-        let program = Arc::new(Program::started(owner, started, self.usable));
+        let program = Arc::new(Program::started(owner, started, &before.program, self.usable));
         self.keep(pid, Process { program, ..(*before).clone() }, boot_ns);
     }
 

@@ -144,10 +144,10 @@ fn names(directory: &Directory) -> Names {
 }
 
 /// Writes to standard output.
-fn print(text: &str) -> io::Result<()> {
+fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
+    let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    printed.context("cannot print")
 }
 
 /// Writes to standard error. If nobody reads it, the work goes on.

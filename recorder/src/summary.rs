@@ -72,10 +72,10 @@ pub struct InterfaceSummary {
 impl EventsSummary {
     /// From what was written.
     #[must_use]
-    pub fn new(path: &Path, written: Written, kinds: &[u64; Kind::ALL.len()]) -> Self {
+    pub fn new(path: &Path, written: Written) -> Self {
         let by_kind = Kind::ALL
             .iter()
-            .map(|&kind| (kind.as_str().to_owned(), kinds[kind as usize]))
+            .map(|&kind| (kind.as_str().to_owned(), written.kinds[kind as usize]))
             .filter(|&(_, count)| count > 0)
             .map(|(kind, count)| (kind, count.into()))
             .collect();
@@ -238,8 +238,8 @@ mod tests {
         };
         let mut kinds = [0; Kind::ALL.len()];
         kinds[Kind::TcpConnect as usize] = 12;
-        let written = Written { rows: 12, bytes: 10, parts: 3 };
-        let events = EventsSummary::new(Path::new("ev.parquet"), written, &kinds);
+        let written = Written { rows: 12, bytes: 10, parts: 3, kinds };
+        let events = EventsSummary::new(Path::new("ev.parquet"), written);
         let elapsed = Duration::from_millis(1234);
         let clean = Summary::new(elapsed, true, Some(events), None, &losses);
         assert_eq!(

@@ -12,6 +12,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("a_full_disk_leaves_a_whole_event_file", events),
     ("a_full_disk_leaves_a_whole_packet_file", packets),
     ("no_room_at_all_is_said_at_the_start", no_room),
+    ("room_for_one_file_of_two_leaves_neither", no_room_for_both),
 ];
 
 /// A small filesystem in memory, taken away at the end.
@@ -62,6 +63,9 @@ fn events() -> Result<()> {
     ensure!(rows.len() > 1000, "{} rows", rows.len());
     let summary: serde_json::Value = serde_json::from_str(&finished.stdout)?;
     ensure!(summary["complete"] == false && summary["events"]["rows"] == rows.len());
+    let by_kind = summary["events"]["by_kind"].as_object().into_iter().flatten();
+    let counted: u64 = by_kind.filter_map(|(_, count)| count.as_u64()).sum();
+    ensure!(usize::try_from(counted)? == rows.len(), "{summary}");
     Ok(())
 }
 
@@ -109,5 +113,19 @@ fn no_room() -> Result<()> {
     // Before that, perhaps, what this kernel can't give.
     ensure!(said.ends_with(&want) && output.status.code() == Some(1), "{said}");
     ensure!(std::fs::read_dir(&disk.mounted)?.count() == 0, "nothing is left");
+    Ok(())
+}
+
+fn no_room_for_both() -> Result<()> {
+    // A journal and an event file take three MiB to begin with, and then there are packets.
+    let disk = SmallDisk::new(c"size=3200k")?;
+    let (events, packets) = (disk.mounted.join("ev.parquet"), disk.mounted.join("t.pcapng"));
+    let mut command = std::process::Command::new(EBPFREC);
+    command.arg("--events").arg(&events).arg("--packets").arg(&packets).args(["-i", "lo"]);
+    let output = command.args(["--duration", "1s"]).output()?;
+    let said = String::from_utf8(output.stderr)?;
+    ensure!(said.contains("the disk is full") && output.status.code() == Some(1), "{said}");
+    let left: Vec<_> = std::fs::read_dir(&disk.mounted)?.flatten().collect();
+    ensure!(left.is_empty(), "{left:?}: {said}");
     Ok(())
 }

@@ -204,6 +204,14 @@ fn after_a_loss() -> Result<()> {
     let (meta, rows) = recording.finish()?.events("ev.parquet")?;
     let lost: serde_json::Value = serde_json::from_str(&meta.lost)?;
     ensure!(lost["ring"].as_u64() > Some(0), "{lost}");
+    let losses: Vec<_> = rows.iter().filter(|row| row.kind == Kind::Lost).collect();
+    let told: u64 = losses.iter().filter_map(|row| row.count).sum();
+    let total: u64 = lost.as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
+    ensure!(told == total, "{told} of {total} are told");
+    // Each row tells of the second before it. While it goes on no moment is left out: the ring is full
+    // for two seconds.
+    let spans = losses.windows(2).map(|pair| pair[1].boot_ns.abs_diff(pair[0].boot_ns));
+    ensure!(spans.clone().filter(|&span| span < 2_000_000_000).all(|span| span <= 1_000_000_000));
     let first_loss = rows.iter().find(|row| row.kind == Kind::Lost).context("no loss")?.boot_ns;
     let again = |local| {
         let is_it = |row: &&EventRow| row.kind == Kind::Socket && row.local == Some(local);

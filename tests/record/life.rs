@@ -1,6 +1,17 @@
 //! How a recording begins and ends, and what it says about itself.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
@@ -14,6 +25,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("a_duration_ends_cleanly", duration),
     ("a_kill_leaves_no_file_under_the_final_name", kill),
     ("the_file_says_what_it_is", metadata),
+    ("what_the_file_says_it_recorded_it_did", whole_until_its_end),
     ("interfaces_are_listed", interfaces),
     ("check_lists_every_hook", check),
     ("quiet_says_nothing_but_that_it_records", quiet),
@@ -60,6 +72,43 @@ fn kill() -> Result<()> {
     let finished = recording.wait()?;
     ensure!(!finished.status.success());
     ensure!(!finished.path("ev.parquet").exists() && finished.path("ev.parquet.partial").exists());
+    Ok(())
+}
+
+/// Detaching the hooks takes a second, one after the other: that is not recorded any more, and the file
+/// does not say that it is.
+fn whole_until_its_end() -> Result<()> {
+    let recording = Recording::start(EBPFREC, &["--events", "ev.parquet"])?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    let traffic = thread::spawn(move || -> Result<Vec<(SystemTime, u16)>> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let mut connects = vec![];
+        while !asked.load(Ordering::Relaxed) {
+            let begin = SystemTime::now();
+            let client = TcpStream::connect(listener.local_addr()?)?;
+            connects.push((begin, client.local_addr()?.port()));
+            drop(listener.accept()?);
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(connects)
+    });
+    thread::sleep(Duration::from_millis(500));
+    let finished = recording.finish();
+    stop.store(true, Ordering::Relaxed);
+    let connects = traffic.join().expect("no panic")?;
+    let (meta, rows) = finished?.events("ev.parquet")?;
+    let (start, end) =
+        (humantime::parse_rfc3339(&meta.start)?, humantime::parse_rfc3339(&meta.end)?);
+    let pid = Some(std::process::id());
+    let recorded = rows.iter().filter(|row| row.kind == Kind::TcpConnect && row.pid == pid);
+    let recorded: Vec<_> = recorded.filter_map(|row| row.local.map(|local| local.port())).collect();
+    let within = connects.iter().filter(|(begin, _)| *begin >= start && *begin < end);
+    let within: Vec<_> = within.collect();
+    ensure!(within.len() > 100, "{} connects", within.len());
+    for (begin, port) in within {
+        ensure!(recorded.contains(port), "{begin:?} is before {end:?}, and not recorded");
+    }
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -21,10 +23,13 @@ pub(crate) const ALL: &[Scenario] = &[
     ("tcp_v6_has_both_ends_and_their_counters", || both_ends("[::1]:0")),
     ("a_refused_connect_has_its_error_v4", || refused("127.0.0.1:0")),
     ("a_refused_connect_has_its_error_v6", || refused("[::1]:0")),
+    ("a_connect_without_a_way_is_told_v4", || no_way("255.255.255.255:9")),
+    ("a_connect_without_a_way_is_told_v6", || no_way("[ff02::1]:9")),
     ("a_worker_behind_a_listener_gets_an_owner_row", worker),
     ("a_thread_is_told_from_its_process", thread_name),
     ("a_process_is_described", description),
     ("a_process_in_a_container_has_its_id", container),
+    ("a_container_that_is_gone_at_once_is_known", brief_container),
 ];
 
 const EVENTS: &[&str] = &["--events", "ev.parquet"];
@@ -97,6 +102,22 @@ fn refused(addr: &str) -> Result<()> {
     ensure!(fail.error.as_deref() == Some("ECONNREFUSED"), "{fail:#?}");
     ensure!(fail.remote == Some(free) && fail.local == connect.local, "{fail:#?}");
     ensure!(!rows.iter().any(|row| row.kind == Kind::TcpClose && row.pid == Some(pid)));
+    Ok(())
+}
+
+/// The kernel refuses it before a SYN is sent: nobody connects to all at once.
+fn no_way(addr: &str) -> Result<()> {
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let mut client = Program::start(&["tcp-refused", addr])?;
+    let pid = client.pid();
+    let errno: i32 = client.value("error")?;
+    ensure!(errno == rustix::io::Errno::NETUNREACH.raw_os_error());
+    client.finish()?;
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    let fail = only(&rows, Kind::TcpConnectFail, pid)?;
+    ensure!((fail.local, fail.remote) == (None, Some(addr.parse()?)), "{fail:#?}");
+    ensure!(fail.direction.as_deref() == Some("out") && fail.error.is_none(), "{fail:#?}");
+    ensure!(!rows.iter().any(|row| row.kind == Kind::TcpConnect && row.pid == Some(pid)));
     Ok(())
 }
 
@@ -200,14 +221,14 @@ struct ContainerGroup {
 const CONTAINER: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
 impl ContainerGroup {
-    fn new() -> Result<Self> {
+    fn new(name: &str) -> Result<Self> {
         let mounts = std::fs::read_to_string("/proc/self/mounts")?;
         let root = mounts.lines().find_map(|line| {
             let mut fields = line.split(' ').skip(1);
             let path = fields.next()?;
             (fields.next() == Some("cgroup2")).then_some(path)
         });
-        let shown = format!("/ebpfrec-test-{}/docker/{CONTAINER}", std::process::id());
+        let shown = format!("/ebpfrec-{name}-{}/docker/{CONTAINER}", std::process::id());
         let path = PathBuf::from(format!("{}{shown}", root.context("no cgroup v2")?));
         std::fs::create_dir_all(&path)?;
         Ok(Self { path, shown })
@@ -224,7 +245,7 @@ impl Drop for ContainerGroup {
 }
 
 fn container() -> Result<()> {
-    let group = ContainerGroup::new()?;
+    let group = ContainerGroup::new("test")?;
     let id = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&group.path)?);
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let addr = listener.local_addr()?.to_string();
@@ -240,5 +261,32 @@ fn container() -> Result<()> {
     ensure!(connect.cgroup_path.as_deref() == Some(group.shown.as_str()), "{connect:#?}");
     ensure!(connect.container_id.as_deref() == Some(CONTAINER), "{connect:#?}");
     ensure!(connect.container_runtime.as_deref() == Some("docker"), "{connect:#?}");
+    Ok(())
+}
+
+/// Its process ends as soon as it is connected, and so does its cgroup: there is nothing in `/proc` to
+/// be read when the recorder looks at the ring.
+fn brief_container() -> Result<()> {
+    const ROUNDS: usize = 12;
+    /// A runtime makes the cgroup first, and then takes longer to start a process.
+    const STARTING: Duration = Duration::from_millis(50);
+    let recording = Recording::start(EBPFREC, EVENTS)?;
+    let mut pids = vec![];
+    for round in 0..ROUNDS {
+        let group = ContainerGroup::new(&format!("brief-{round}"))?;
+        let folder = group.path.to_str().context("a path in UTF-8")?;
+        thread::sleep(STARTING);
+        let mut client = Program::start(&["in-cgroup", folder, "tcp-refused", "127.0.0.1:1"])?;
+        pids.push(client.pid());
+        let _: i32 = client.value("error")?;
+        client.finish()?;
+    }
+    let (_, rows) = recording.finish()?.events("ev.parquet")?;
+    for pid in pids {
+        let connect = only(&rows, Kind::TcpConnect, pid)?;
+        ensure!(connect.container_id.as_deref() == Some(CONTAINER), "{connect:#?}");
+        let path = connect.cgroup_path.as_deref().context("no path")?;
+        ensure!(path.starts_with("/ebpfrec-brief-") && path.ends_with(CONTAINER), "{connect:#?}");
+    }
     Ok(())
 }

@@ -14,7 +14,7 @@ use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::HashMap, macros::btf_map};
 
 use super::Socket;
 
-/// Sockets: 10 MiB.
+/// Sockets: 11 MiB.
 const SOCKETS_MAX: usize = 65_536;
 
 #[btf_map]

@@ -1,6 +1,6 @@
 //! One interface, opened for capture.
 
-use std::fs;
+use std::{fs, os::fd::AsRawFd as _};
 
 use pcap::{Active, Capture, Linktype, Precision};
 use pcap_file::{
@@ -24,6 +24,10 @@ pub(super) const BLOCK_TIMEOUT_MS: i32 = 100;
 const BUFFER_BYTES: usize = 32 << 20;
 /// The same of all interfaces together: many are rarely all busy at once.
 const ALL_BUFFERS_BYTES: usize = 128 << 20;
+/// What every namespace's loopback is called.
+const LOOPBACK: &str = "lo";
+/// packet(7)
+const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 /// `LINKTYPE_LINUX_SLL2`: unlike the first version it says which interface a packet was on.
 const LINUX_SLL2: i32 = 276;
 
@@ -123,7 +127,29 @@ fn open_here(
             reason: reason(&error),
         })?;
     }
+    if name == LOOPBACK {
+        ignore_outgoing(&capture);
+    }
     capture.setnonblock().map_err(|error| open_error(&source.label, &error))
+}
+
+/// Of loopback the kernel hands over every packet twice, on its way out and in, of which libpcap drops
+/// one. But the kernel counts both, as received and as dropped, and has room for half as many. Where it
+/// can't (before Linux 4.20) it stays so.
+#[expect(unsafe_code, reason = "no crate offers the option")]
+fn ignore_outgoing(capture: &Capture<Active>) {
+    let on: libc::c_int = 1;
+    let length = libc::socklen_t::try_from(size_of_val(&on)).unwrap_or(0);
+    // SAFETY: the socket is the capture's, and the value is read while it lives.
+    let _ = unsafe {
+        libc::setsockopt(
+            capture.as_raw_fd(),
+            libc::SOL_PACKET,
+            PACKET_IGNORE_OUTGOING,
+            (&raw const on).cast(),
+            length,
+        )
+    };
 }
 
 fn activate(

@@ -45,6 +45,8 @@ const FLUSH_EVERY: Duration = Duration::from_millis(250);
 pub struct FirstPackets {
     series: Series,
     file: PartialFile,
+    /// Room on the disk to begin with.
+    reserve: Reserve,
 }
 
 impl FirstPackets {
@@ -54,7 +56,8 @@ impl FirstPackets {
     /// [`OutputError`]
     pub fn create(mut series: Series) -> Result<Self, OutputError> {
         let file = series.create()?;
-        Ok(Self { series, file })
+        let reserve = file.reserve(MARGIN)?;
+        Ok(Self { series, file, reserve })
     }
 }
 
@@ -93,7 +96,7 @@ impl PacketFile {
         interfaces: Vec<InterfaceDescriptionBlock<'static>>,
     ) -> Result<Self, CaptureError> {
         let before = vec![[0; 3]; interfaces.len()];
-        let part = Part::begin(first.file, host, &interfaces, before)?;
+        let part = Part::begin((first.file, first.reserve), host, &interfaces, before)?;
         let (host, finishing) = (host.clone(), Finisher::default());
         Ok(Self {
             part,
@@ -169,8 +172,9 @@ impl PacketFile {
     /// Ends the part and begins the next. `counts` is what the kernel counted of each interface.
     pub(super) fn next_part(&mut self, counts: &[Counts]) -> Result<(), CaptureError> {
         let file = self.series.create()?;
+        let reserve = file.reserve(MARGIN)?;
         let now: Vec<_> = counts.iter().map(Counts::load).collect();
-        let next = Part::begin(file, &self.host, &self.interfaces, now.clone())?;
+        let next = Part::begin((file, reserve), &self.host, &self.interfaces, now.clone())?;
         let end_ns = next.begun_ns;
         let part = std::mem::replace(&mut self.part, next);
         let begun_ns = part.begun_ns;
@@ -204,12 +208,11 @@ impl PacketFile {
 
 impl Part {
     fn begin(
-        file: PartialFile,
+        (file, reserve): (PartialFile, Reserve),
         host: &Host,
         interfaces: &[InterfaceDescriptionBlock<'static>],
         before: Vec<[u64; 3]>,
     ) -> Result<Self, CaptureError> {
-        let reserve = file.reserve(MARGIN)?;
         let header = SectionHeaderBlock {
             endianness: Endianness::native(),
             options: vec![

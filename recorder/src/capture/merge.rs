@@ -84,6 +84,7 @@ fn write_due(
         }
         if *full {
             count_lost(losses, LossStage::Disk, 1);
+            state.counts[interface].unwritten.fetch_add(1, Ordering::Relaxed);
         } else {
             file.write(interface, packet, data)?;
         }

@@ -24,46 +24,46 @@ const MAX_CHOICES: usize = 16;
 pub enum PlaceError {
     /// There is no such interface.
     #[error(
-        "there is no interface {}: choose among {}; `ebpfrec --list-interfaces` shows all",
+        "there is no interface {}: {}; `ebpfrec --list-interfaces` shows all",
         Printable::text(.name), Printable::text(.choices)
     )]
     UnknownInterface {
         /// What was asked for.
         name: String,
-        /// What there is, separated by commas.
+        /// What to choose among.
         choices: String,
     },
     /// Not ours, and in several other namespaces.
     #[error(
-        "interface {} is in several network namespaces: choose among {}",
+        "interface {} is in several network namespaces: {}",
         Printable::text(.name), Printable::text(.choices)
     )]
     Ambiguous {
         /// What was asked for.
         name: String,
-        /// Arguments that say which.
+        /// Arguments that say which to choose among.
         choices: String,
     },
     /// No such container, pod or namespace.
     #[error(
-        "there is no {} here: choose among {}; `ebpfrec --list-interfaces` shows all",
+        "there is no {} here: {}; `ebpfrec --list-interfaces` shows all",
         Printable::text(.place), Printable::text(.choices)
     )]
     UnknownPlace {
         /// What was asked for.
         place: String,
-        /// What there is, separated by commas.
+        /// What to choose among.
         choices: String,
     },
     /// More than one.
     #[error(
-        "{} can mean several: choose among {}",
+        "{} can mean several: {}",
         Printable::text(.place), Printable::text(.choices)
     )]
     SeveralPlaces {
         /// What was asked for.
         place: String,
-        /// Those.
+        /// Those to choose among.
         choices: String,
     },
     /// It uses a network that others use too, such as the host's.
@@ -377,12 +377,12 @@ fn find<'a>(space: &'a Space, name: &str) -> Option<&'a (Link, Option<Peer>)> {
 fn join(choices: impl Iterator<Item = String>) -> String {
     let mut choices: Vec<String> = choices.take(MAX_CHOICES + 1).collect();
     if choices.is_empty() {
-        return "nothing".to_owned();
+        return "there is none to choose".to_owned();
     }
     if choices.len() > MAX_CHOICES {
         choices[MAX_CHOICES] = "…".to_owned();
     }
-    choices.join(", ")
+    format!("choose among {}", choices.join(", "))
 }
 
 #[cfg(test)]

@@ -53,6 +53,15 @@ impl Ring {
         }
     }
 
+    /// What comes there ends a [nap](Ring::nap), too.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn heed(&self, source: impl AsFd) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        Ok(epoll::add(&self.wakes, source, epoll::EventData::new_u64(1), flags)?)
+    }
+
     /// Waits until a record wakes the [napping](Reader::Napping) reader, or for so long.
     pub fn nap(&mut self, longest: Duration) {
         let nsec = i64::from(longest.subsec_nanos());

@@ -54,6 +54,15 @@ pub enum OutputError {
         /// The path given.
         path: PathBuf,
     },
+    /// The folder, or the file in it, is not where it was.
+    #[error(
+        "cannot write {0}: it, or its folder, was removed or renamed while it was recorded; if it is \
+         only renamed, `ebpfrec recover` with the new name gets everything", Printable::path(.path)
+    )]
+    Gone {
+        /// The path given.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error("cannot write {}: {source}; give a place that can be written to", Printable::path(.path))]
     Io {

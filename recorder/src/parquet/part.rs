@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use arrow_array::RecordBatch;
-use schema::{SchemaError, batch::EventWriter, meta::FileMeta, rows::EventBatch};
+use schema::{Kind, SchemaError, batch::EventWriter, meta::FileMeta, rows::EventBatch};
 
 use super::{EventFileError, Written};
 use crate::{
@@ -23,8 +23,7 @@ const MARGIN: u64 = 2 << 20;
 #[derive(Debug)]
 pub struct FirstPart {
     pub(super) series: Series,
-    file: PartialFile,
-    journal: Journal,
+    files: Files,
 }
 
 impl FirstPart {
@@ -33,15 +32,27 @@ impl FirstPart {
     /// # Errors
     /// [`OutputError`]
     pub fn create(mut series: Series) -> Result<Self, OutputError> {
-        let (file, journal) = create(&mut series)?;
-        Ok(Self { series, file, journal })
+        let files = Files::create(&mut series)?;
+        Ok(Self { series, files })
     }
 }
 
-fn create(series: &mut Series) -> Result<(PartialFile, Journal), OutputError> {
-    let file = series.create()?;
-    let journal = Journal::create(file.path())?;
-    Ok((file, journal))
+/// What a part is written to, with nothing in it.
+#[derive(Debug)]
+struct Files {
+    file: PartialFile,
+    journal: Journal,
+    /// Room on the disk to begin with.
+    reserve: Reserve,
+}
+
+impl Files {
+    fn create(series: &mut Series) -> Result<Self, OutputError> {
+        let file = series.create()?;
+        let journal = Journal::create(file.path())?;
+        let reserve = file.reserve(MARGIN)?;
+        Ok(Self { file, journal, reserve })
+    }
 }
 
 /// The part being written.
@@ -53,20 +64,23 @@ pub(super) struct Part {
     meta: FileMeta,
     /// What was lost before it began.
     lost_before: [u64; STAGES],
+    /// Rows of each kind.
+    kinds: [u64; Kind::ALL.len()],
 }
 
 impl Part {
     fn begin(
-        (file, mut journal): (PartialFile, Journal),
+        files: Files,
         meta: FileMeta,
         packets: Option<&PathBuf>,
         lost_before: [u64; STAGES],
     ) -> Result<Self, EventFileError> {
-        let reserve = file.reserve(MARGIN)?;
+        let Files { file, mut journal, reserve } = files;
         journal.begin(&meta, packets.map(PathBuf::as_path))?;
         let mut writer = EventWriter::new(file)?;
         writer.set_meta(meta.clone());
-        Ok(Self { writer, reserve, journal, meta, lost_before })
+        let kinds = [0; Kind::ALL.len()];
+        Ok(Self { writer, reserve, journal, meta, lost_before, kinds })
     }
 
     /// Adds a batch. With [`Room::Full`] nothing was added.
@@ -87,6 +101,7 @@ impl Part {
             return Ok(Room::Full);
         }
         let mut is_out = self.writer.write(batch.record_batch())?;
+        self.count(&batch)?;
         if !is_out && self.journal.bytes() >= journal::MAX_BYTES {
             self.writer.cut()?;
             is_out = true;
@@ -97,6 +112,23 @@ impl Part {
             self.writer.set_meta(FileMeta { lost, ..self.meta.clone() });
         }
         Ok(Room::Enough)
+    }
+
+    fn count(&mut self, batch: &EventBatch) -> Result<(), SchemaError> {
+        let columns = batch.columns()?;
+        let mut known = vec![None; columns.kind.keys()];
+        for row in 0..batch.len() {
+            let slot = columns.kind.key(row).and_then(|key| known.get_mut(key));
+            let read = || columns.kind.get(row).and_then(Kind::from_text);
+            let kind = match slot {
+                Some(slot) => *slot.get_or_insert_with(read),
+                None => read(),
+            };
+            if let Some(kind) = kind {
+                self.kinds[kind as usize] += 1;
+            }
+        }
+        Ok(())
     }
 
     /// What was lost since it began.
@@ -123,7 +155,7 @@ impl Part {
         };
         let rows = self.writer.rows();
         let file = self.writer.finish(&meta)?;
-        Ok(Ending { file, journal: self.journal, rows })
+        Ok(Ending { file, journal: self.journal, rows, kinds: self.kinds })
     }
 }
 
@@ -133,6 +165,7 @@ struct Ending {
     file: PartialFile,
     journal: Journal,
     rows: u64,
+    kinds: [u64; Kind::ALL.len()],
 }
 
 impl Ending {
@@ -140,7 +173,7 @@ impl Ending {
         let path = self.file.path().to_owned();
         let bytes = self.file.finish()?;
         self.journal.remove().map_err(|source| OutputError::Io { path, source })?;
-        Ok(Written { rows: self.rows, bytes, parts: 0 })
+        Ok(Written { rows: self.rows, bytes, parts: 0, kinds: self.kinds })
     }
 }
 
@@ -164,9 +197,9 @@ impl Parts {
         packets: Option<PathBuf>,
         losses: Arc<Losses>,
     ) -> Result<Self, EventFileError> {
-        let FirstPart { series, file, journal } = first;
+        let FirstPart { series, files } = first;
         let meta = FileMeta { part: series.part(), ..meta };
-        let part = Part::begin((file, journal), meta, packets.as_ref(), [0; STAGES])?;
+        let part = Part::begin(files, meta, packets.as_ref(), [0; STAGES])?;
         let written = Written::default();
         Ok(Self {
             series,
@@ -191,7 +224,7 @@ impl Parts {
         let ending = part.end(now, true, &self.losses)?;
         // Before the part has its name: whenever we are killed, there is something to recover that
         // tells of the recording.
-        let files = create(&mut self.series);
+        let files = Files::create(&mut self.series);
         let series = self.series.clone();
         let before = self.finishing.start(move || {
             let written = ending.finish()?;
@@ -208,6 +241,9 @@ impl Parts {
         let Some(part) = part else { return };
         self.written.rows += part.rows;
         self.written.bytes += part.bytes;
+        for (sum, count) in self.written.kinds.iter_mut().zip(part.kinds) {
+            *sum += count;
+        }
     }
 
     /// Ends the last part.

@@ -16,6 +16,9 @@ use crate::{
 /// program from a slow disk takes no longer.
 const LOADING_NS: u64 = 1_000_000_000;
 
+/// How a program starts itself again, as busybox does.
+const ITSELF: &[u8] = b"/proc/self/exe";
+
 /// What stands for arguments that the kernel program left out.
 const CUT: &str = " …";
 
@@ -62,8 +65,17 @@ impl Program {
 
     /// A program that `owner` was told to run now. `/proc`, unless it shows other processes than
     /// the kernel's, completes what was told.
-    pub(super) fn started(owner: &Owner, started: Option<&Started>, look: bool) -> Self {
-        let told = started.map_or_else(Facts::default, told);
+    /// `before` is what the process ran until then.
+    pub(super) fn started(
+        owner: &Owner,
+        started: Option<&Started>,
+        before: &Self,
+        look: bool,
+    ) -> Self {
+        let mut told = started.map_or_else(Facts::default, told);
+        if started.is_some_and(|started| started.path.as_deref() == Some(ITSELF)) {
+            told.exe = before.exe().map(str::to_owned);
+        }
         let needs_arguments = started.is_none_or(|started| started.cut);
         let shown = look.then(|| Shown::look_at_start(owner.pid, needs_arguments)).flatten();
         let comm = Self::named(owner.thread_name()).told.comm;

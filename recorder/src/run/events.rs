@@ -1,6 +1,7 @@
 //! The event loop: reads the ring, adds what is known, holds rows for a moment, hands batches to
 //! the file.
 
+mod finish;
 mod nap;
 mod pipeline;
 mod standing;
@@ -19,7 +20,7 @@ use std::{
 
 use anyhow::Context as _;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use schema::{Kind, meta::FileMeta};
+use schema::meta::FileMeta;
 
 use self::{nap::Naps, pipeline::Pipeline};
 use super::say;
@@ -28,10 +29,10 @@ use crate::{
     clock::{Sample, StepWatch, rfc3339},
     config::RecordConfig,
     conntrack::{self, BUFFER_BYTES, Conntrack},
-    container::Directory,
+    container::{CgroupTree, Directory},
     host::Host,
     interfaces::Watch,
-    load::{LoadOptions, Probes, Reader, Ring, load},
+    load::{Hook, LoadOptions, Probes, Reader, Ring, load},
     loss::{Losses, Rise},
     niceness::Niceness,
     parquet::{EventFile, FileSize, FirstPart, Written},
@@ -54,19 +55,12 @@ const LATE: Duration = Duration::from_millis(50);
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Rows of a batch at most.
 const BATCH_ROWS: usize = 8192;
-/// How often counters are looked at, and the peer table is walked.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often counters are looked at, and the peer table is walked: a `lost` row tells of the second
+/// before it, and the loop may be late.
+const SWEEP_EVERY: Duration = Duration::from_millis(800);
 /// How long, at the start, interfaces and existing sockets may take to be looked at before it is
 /// said that the recording runs; what is not told by then is told later.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
-/// How long, at the end, rows may wait for what they wait for.
-const LAST_WAIT: Duration = Duration::from_millis(500);
-/// How long, at the end, the tables of translations may take to be read: a million entries.
-const LAST_TABLES: Duration = Duration::from_secs(2);
-
-/// Rows of each kind, in the order of [`Kind::ALL`].
-type Kinds = [u64; Kind::ALL.len()];
-
 /// The running event loop.
 pub(super) struct Events {
     thread: JoinHandle<anyhow::Result<Ended>>,
@@ -78,7 +72,6 @@ pub(super) struct Events {
 /// What the loop leaves behind.
 struct Ended {
     file: EventFile,
-    kinds: Kinds,
     end: Sample,
 }
 
@@ -112,10 +105,8 @@ impl Events {
         );
         let mut hooks = probes.hooks().to_vec();
         hooks.push(conntrack::hook(refused.as_ref()));
-        for hook in hooks.iter().filter(|hook| !hook.status.is_attached()) {
-            if !config.quiet {
-                say(&format!("ebpfrec: not recorded here: {}\n", hook.loses));
-            }
+        if !config.quiet {
+            say_missing(&hooks);
         }
         let ring = probes.take_ring();
         let started = Sample::now();
@@ -154,6 +145,8 @@ impl Events {
             pipeline.trust_process_records();
         }
         pipeline.list_existing();
+        // Where it can't end a nap, it is read a little later.
+        let cgroups = CgroupTree::watch().inspect(|cgroups| drop(ring.heed(cgroups)));
         let (ready, looked) = sync_channel(1);
         let worker = Loop {
             probes,
@@ -162,12 +155,14 @@ impl Events {
             file,
             losses,
             step_watch,
+            cgroups,
             stop: Arc::clone(&stop),
             ready: Some(ready),
             rows: Arc::clone(&rows),
             read_at: Instant::now(),
             naps: Naps::new(tells_processes),
             niceness: Niceness::default(),
+            swept_ns: first.boot_ns,
             seen: [Rise::default(); 4],
             has_lost: false,
             listed_at: Instant::now(),
@@ -199,13 +194,23 @@ impl Events {
 
     /// Ends the loop and finishes the file. `clean` is whether the recording ends because it was
     /// told to.
-    pub(super) fn finish(self, clean: bool) -> anyhow::Result<(Written, Kinds)> {
+    pub(super) fn finish(self, clean: bool) -> anyhow::Result<Written> {
         // Fails only if it was woken 2^64 times over.
         let _ = rustix::io::write(&*self.stop, &1_u64.to_ne_bytes());
         let ended = self.thread.join();
         let ended = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let written = ended.file.finish(ended.end, clean)?;
-        Ok((written, ended.kinds))
+        Ok(ended.file.finish(ended.end, clean)?)
+    }
+}
+
+/// Says what is lost without the hooks that are missing, each loss once.
+fn say_missing(hooks: &[Hook]) {
+    let mut said: Vec<&str> = vec![];
+    for hook in hooks.iter().filter(|hook| !hook.status.is_attached()) {
+        if !said.contains(&hook.loses) {
+            said.push(hook.loses);
+            say(&format!("ebpfrec: not recorded here: {}\n", hook.loses));
+        }
     }
 }
 
@@ -222,6 +227,8 @@ struct Loop {
     file: EventFile,
     losses: Arc<Losses>,
     step_watch: StepWatch,
+    /// `None` where there is none to be watched.
+    cgroups: Option<CgroupTree>,
     stop: Arc<OwnedFd>,
     /// To be told once what was there at the start has been looked at.
     ready: Option<SyncSender<()>>,
@@ -230,6 +237,8 @@ struct Loop {
     read_at: Instant,
     naps: Naps,
     niceness: Niceness,
+    /// When counters were last looked at, `CLOCK_BOOTTIME` nanoseconds.
+    swept_ns: u64,
     /// The kernel programs' own counters.
     seen: [Rise; 4],
     /// Whether rows were lost since the open sockets were last listed, and when that was.
@@ -283,10 +292,12 @@ impl Loop {
             (self.naps.while_busy(), PollFlags::empty())
         };
         let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(wait.subsec_nanos()) };
+        let cgroups = self.cgroups.as_ref().map_or(self.stop.as_fd(), CgroupTree::as_fd);
         let mut sources = [
             PollFd::from_borrowed_fd(self.ring.as_fd(), wake),
             PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.step_watch.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(cgroups, PollFlags::IN),
         ];
         let begin = Instant::now();
         // An interrupted wait is a short one.
@@ -315,7 +326,11 @@ impl Loop {
         let until = Instant::now() + READ_FOR;
         loop {
             let mut bytes_of = vec![];
-            let Self { ring, pipeline, .. } = self;
+            let Self { ring, pipeline, cgroups, .. } = self;
+            // Before the processes in them.
+            if let Some(cgroups) = cgroups {
+                cgroups.read(|id, path| pipeline.learn_cgroup(id, path));
+            }
             let read = ring.drain(|bytes| {
                 if let Some(cookie) = pipeline.on_record(bytes) {
                     bytes_of.push(cookie);
@@ -367,33 +382,5 @@ impl Loop {
         if self.file.cut_if_due(Sample::now()) {
             self.pipeline.begin_part();
         }
-    }
-
-    fn end(mut self) -> Ended {
-        self.niceness.heed(true);
-        self.pipeline.look_a_last_time();
-        self.read();
-        let begin = Instant::now();
-        while (self.pipeline.is_waiting() && begin.elapsed() < LAST_WAIT)
-            || (self.pipeline.is_reading_translations() && begin.elapsed() < LAST_TABLES)
-        {
-            thread::sleep(nap::SHORT);
-            self.read();
-        }
-        self.pipeline.take_interfaces();
-        self.pipeline.give_up_translations();
-        self.pipeline.take_translations();
-        self.sweep(true);
-        // Detached: from here on nothing is added to the ring.
-        drop(self.probes);
-        self.ring.drain(|bytes| {
-            self.pipeline.on_record(bytes);
-        });
-        let end = Sample::now();
-        self.pipeline.finish(end);
-        if let Some(batch) = self.pipeline.take_batch() {
-            self.file.send_last(batch);
-        }
-        Ended { kinds: self.pipeline.kinds(), file: self.file, end }
     }
 }

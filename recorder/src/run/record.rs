@@ -175,7 +175,7 @@ impl Running {
         let mut events = None;
         if let Some((running, path)) = self.events.zip(config.events.as_deref()) {
             match running.finish(end == End::Told && errors.is_empty()) {
-                Ok((written, kinds)) => events = Some(EventsSummary::new(path, written, &kinds)),
+                Ok(written) => events = Some(EventsSummary::new(path, written)),
                 Err(error) => errors.push(error),
             }
         }

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     flag, low_level,
 };
 
@@ -40,6 +40,8 @@ impl Stop {
             flag::register(signal, Arc::clone(&asked))?;
             low_level::pipe::register(signal, wake_sender.try_clone()?)?;
         }
+        // A file that may not grow any more (setrlimit(2)) is a full disk, not a reason to die.
+        flag::register(SIGXFSZ, Arc::default())?;
         Ok(Self { asked, wake, deadline: None })
     }
 

@@ -46,6 +46,10 @@ use crate::{
 const MAX_ERRORS: usize = 4096;
 /// Namespaces asked about that may be asked about again.
 const MAX_ASKED: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+/// Nanoseconds before a `lost` row that it tells of.
+const LOST_NS: u64 = 1_000_000_000;
+/// `lost` rows for one loss at most: nobody looks away for a minute.
+const MAX_LOST: u64 = 60;
 /// Nanoseconds from a row on which it goes to the journal at once: half of what may be lost in a
 /// crash, and more than a row is held that waits for nothing, with the time until a batch is due.
 const OLD_NS: u64 = 500_000_000;
@@ -137,6 +141,11 @@ impl Pipeline {
         self.processes.distrust();
     }
 
+    /// There is a cgroup with this id and path.
+    pub(super) fn learn_cgroup(&mut self, id: u64, path: &str) {
+        self.processes.learn_cgroup(id, path);
+    }
+
     /// Reports the clock's offset, if it is time.
     pub(super) fn observe_clock(&mut self, sample: Sample) {
         if self.pace.is_due(sample) {
@@ -145,9 +154,16 @@ impl Pipeline {
         }
     }
 
-    /// Reports a loss.
-    pub(super) fn add_loss(&mut self, stage: LossStage, count: u64) {
-        self.push(Body::Lost(stage, count));
+    /// Reports a loss between these two moments, `CLOCK_BOOTTIME` nanoseconds. A row tells of the second
+    /// before it, so a longer time takes several.
+    pub(super) fn add_loss(&mut self, stage: LossStage, count: u64, (from, to): (u64, u64)) {
+        let span = to.saturating_sub(from);
+        let rows = span.div_ceil(LOST_NS).clamp(1, MAX_LOST);
+        for row in 1..=rows {
+            let share = count / rows + if row == rows { count % rows } else { 0 };
+            let boot_ns = to - (rows - row) * (span / rows);
+            self.window.push(Row { boot_ns, body: Body::Lost(stage, share) }, None);
+        }
     }
 
     fn push(&mut self, body: Body) {

@@ -1,4 +1,4 @@
-//! What is looked at once a second: the peers of unconnected sockets, and what was lost.
+//! What is looked at about once a second: the peers of unconnected sockets, and what was lost.
 
 use std::time::{Duration, Instant};
 
@@ -27,9 +27,10 @@ impl Loop {
         }
     }
 
-    /// Walks the peer table, and tells what was lost in the last second.
+    /// Walks the peer table, and tells what was lost since the last time.
     pub(super) fn sweep(&mut self, last: bool) {
         let now = crate::clock::boot_ns();
+        let since = std::mem::replace(&mut self.swept_ns, now);
         let mut idle = vec![];
         let mut table = self.probes.peers();
         // A table that can't be read is read again in a second.
@@ -61,7 +62,7 @@ impl Loop {
         {
             let lost = reported.by(total);
             if lost > 0 {
-                self.pipeline.add_loss(stage, lost);
+                self.pipeline.add_loss(stage, lost, (since, now));
                 loses |= !matches!(stage, LossStage::Capture | LossStage::Conntrack);
             }
         }
