@@ -16,9 +16,15 @@ use parquet::file::reader::{ChunkReader, Length};
 use super::Batches;
 use crate::error::SchemaError;
 
+mod page;
+
 /// Rows of one batch: few enough that several batches at once take little memory, and enough that
 /// what is done once a batch does not count.
 const BATCH_ROWS: usize = 16 * 1024;
+
+/// Values of a dictionary at most: what takes more is none of them, and 128 MiB are not asked for because
+/// a damaged file says so.
+const MAX_DICTIONARY: i64 = 1 << 24;
 
 /// The row groups of an event file.
 #[derive(Debug)]
@@ -96,6 +102,13 @@ impl Groups {
             let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
             file.seek(SeekFrom::Start(start))?;
             (&mut *file).take(length).read_to_end(&mut bytes)?;
+            let values = page::dictionary_values(&bytes).unwrap_or(0);
+            if values > column.num_values().min(MAX_DICTIONARY) {
+                let name = column.column_path();
+                return Err(SchemaError::Damaged(format!(
+                    "the dictionary of column {name} claims {values} values"
+                )));
+            }
             pieces.pieces.push((start, bytes.into()));
         }
         Ok(pieces)
