@@ -37,6 +37,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print the packets of an enriched capture with their processes
+    ///
+    /// Options that say which packets have to fit all of them, each at either end: --comm curl --port 53
+    /// shows what curl sent to port 53 and what came back. Of an option given several times one will do.
     Show(Box<ShowArgs>),
     /// Tell how the ends of one packet were decided
     Explain(Box<ExplainArgs>),
