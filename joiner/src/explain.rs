@@ -197,7 +197,9 @@ impl<W: Write> Story<'_, W> {
                 (recordings.life(listener.life), listener.from_ns, listener.until_ns)
             }
         };
-        let owner = life.owner.map_or_else(|| "nobody known".to_owned(), |id| self.process(id));
+        // As the verdict has it: who held it then, and what that process was by then.
+        let owner = self.examiner.matcher.holder_at(holder, time_ns);
+        let owner = owner.map_or_else(|| "nobody known".to_owned(), |id| self.process(id));
         let relative = |ns: i64| {
             #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
             let seconds = ns.saturating_sub(time_ns) as f64 / 1e9;

@@ -13,7 +13,7 @@ use super::clock::ClockReader;
 use super::decode::{self, Decoded};
 use super::facts::{BatchFacts, Facts};
 use super::host::{Host, HostId, RecordingInfo};
-use super::identity::{Identity, IdentityId};
+use super::identity::Identity;
 use super::life::{ConversationId, LifeId};
 use super::place::PlaceBuilder;
 use super::sequence::Sequence;
@@ -104,8 +104,8 @@ pub(super) struct Builder {
     /// Positions of a life's listeners.
     listeners: HashMap<LifeId, Vec<usize>>,
     places: PlaceBuilder,
-    /// The first row that describes a process, by its number less one.
-    first_seen: Vec<(i64, IdentityId)>,
+    /// When the first row and the last one has an identity, by its number.
+    seen: Vec<(i64, i64)>,
     standing: tables::Standing,
     /// The numbers of the recording with the same index among the infos.
     recordings: Vec<Sequence>,

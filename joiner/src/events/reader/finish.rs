@@ -20,7 +20,7 @@ impl Builder {
         drop(self.conversations);
         out.identities = self.identities.into_iter().collect();
         out.places = self.places.finish();
-        out.programs.finish(&out.identities, &self.first_seen);
+        out.programs.finish(&out.identities, &self.seen);
         for (info, numbers) in out.infos.iter_mut().zip(self.recordings) {
             info.missing_parts = numbers.missing_parts;
             info.missing_rows = numbers.missing_rows.saturating_sub(told_rows(&info.lost));
