@@ -159,8 +159,11 @@ impl Builder {
         })?;
         merge_losses(&mut part.lost, &meta.lost);
         let timeline = &self.out.hosts[usize::from(host.0)].timeline;
+        let first_ns = part.start_ns;
         if let Some(start) = parse_time(&meta.start) {
-            part.start_ns = part.start_ns.min(part.clock.first_steady(timeline, start));
+            // The first rows, of the clock and interfaces, are of before the hooks were attached: of
+            // that time they prove nothing.
+            part.start_ns = part.clock.first_steady(timeline, start);
         }
         if let Some(end) = parse_time(&meta.end) {
             part.end_ns = part.clock.steady(timeline, end);
@@ -168,7 +171,7 @@ impl Builder {
         // An empty recording without times covers nothing.
         if part.start_ns <= part.end_ns {
             let span = (part.start_ns, part.end_ns);
-            self.out.hosts[usize::from(host.0)].add_recorded(span);
+            self.out.hosts[usize::from(host.0)].add_recorded(span, first_ns);
         }
         let info = &mut self.out.infos[number];
         info.start_ns = info.start_ns.min(part.start_ns);

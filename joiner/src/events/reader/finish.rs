@@ -42,7 +42,7 @@ impl Builder {
                 continue;
             }
             let (host, last_ns) = (&out.hosts[usize::from(life.host.0)], life.end_ns);
-            let until = host.recorded_until(last_ns).unwrap_or(last_ns);
+            let until = host.told_until(last_ns).unwrap_or(last_ns);
             // The close may be among what was lost, or in a part that is missing. The recorder tells
             // again afterwards what is still open.
             let loss = host.first_loss(last_ns).filter(|&loss| loss < until);
