@@ -200,6 +200,7 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
         output: config.output.clone(),
         recordings: recordings.infos.clone(),
         unfinished: events.unfinished.clone(),
+        twice: events.twice.clone(),
         clocks: clocks.collect(),
         captured_on: captured_on.map(|host| recordings.host(host).name.clone()),
         counts: totals.counts,

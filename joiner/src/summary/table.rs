@@ -33,6 +33,9 @@ impl fmt::Display for Summary {
                 path.display()
             )?;
         }
+        for path in &self.twice {
+            writeln!(f, "{} is given twice; read once", path.display())?;
+        }
         for (host, clock) in &self.clocks {
             write_clock(f, host, clock)?;
         }
