@@ -65,6 +65,19 @@ impl EventFile {
         Ok(Self { file, footer, meta })
     }
 
+    /// Checks that columns are there which a reader can do nothing without, though rows may leave them
+    /// out.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError::MissingColumn`].
+    pub fn require(&self, names: &[&'static str]) -> Result<(), SchemaError> {
+        match names.iter().find(|name| self.footer.schema().index_of(name).is_err()) {
+            Some(column) => Err(SchemaError::MissingColumn { column }),
+            None => Ok(()),
+        }
+    }
+
     /// The metadata of the recording.
     #[must_use]
     pub fn meta(&self) -> &FileMeta {

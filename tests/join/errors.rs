@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
+use schema::batch::BatchBuilder;
 use schema::meta::FileMeta;
 use tempfile::TempDir;
 
@@ -105,6 +106,20 @@ fn write_table(path: &Path, version: Option<&str>) {
     writer.close().expect("footer");
 }
 
+/// The scene's events without one of the columns.
+fn write_without(path: &Path, column: &str) {
+    let mut builder = BatchBuilder::default();
+    rows().iter().for_each(|row| builder.append(row));
+    let mut batch = builder.finish();
+    let at = batch.schema().index_of(column).expect("a column");
+    batch.remove_column(at);
+    let file = File::create(path).expect("created");
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("writer");
+    writer.write(&batch).expect("rows");
+    meta().to_key_values().into_iter().for_each(|pair| writer.append_key_value_metadata(pair));
+    writer.close().expect("footer");
+}
+
 #[test]
 fn event_files_that_are_none_are_told_for_what_they_are() {
     let folder = ready();
@@ -128,6 +143,22 @@ fn event_files_that_are_none_are_told_for_what_they_are() {
         write_table(&events, version);
         assert_eq!(error(&folder, &[]), format!("ebpfjoin: ev.parquet: {said}"));
     }
+    // Without these nothing can be named, and nobody would be told to have had a socket.
+    for column in
+        ["proto", "local_addr", "local_port", "remote_addr", "remote_port", "socket_cookie", "pid"]
+    {
+        write_without(&events, column);
+        assert_eq!(
+            error(&folder, &[]),
+            format!(
+                "ebpfjoin: ev.parquet: column `{column}` is missing; the file is damaged or was \
+                 rewritten, use the original"
+            )
+        );
+    }
+    write_without(&events, "cmdline");
+    assert!(ebpfjoin(folder.path(), &JOIN).status.success());
+    fs::remove_file(folder.path().join("out.pcapng")).expect("removed");
     // The rows themselves, not what tells where they are.
     write_events(&events, &rows(), &meta());
     let mut damaged = fs::read(&events).expect("events");

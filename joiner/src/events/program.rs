@@ -209,7 +209,8 @@ mod tests {
     fn what_a_process_calls_itself_after_its_exec_is_its_name() {
         let texts = &mut Texts::default();
         // A shell that becomes a wrapper, which becomes an interpreter, which calls itself a worker.
-        let named = [("sh", "sh"), ("env", "env"), ("python3.11", "python"), ("worker-7", "python")];
+        let named =
+            [("sh", "sh"), ("env", "env"), ("python3.11", "python"), ("worker-7", "python")];
         let identities = named.map(|(comm, exe)| identity(texts, 7, comm, exe));
         let [shell, wrapper, python, worker] = [0, 1, 2, 3].map(IdentityId);
         let mut programs = Programs::default();
@@ -220,7 +221,10 @@ mod tests {
         assert_eq!([200, 299, 300, 500].map(|time| programs.at(7, worker, time)), [worker; 4]);
         assert_eq!([200, 299, 300, 500].map(|time| programs.at(7, python, time)), [python; 4]);
         // A socket of an earlier program goes by what is told of the time.
-        assert_eq!([199, 200, 299].map(|time| programs.at(7, shell, time)), [wrapper, python, python]);
+        assert_eq!(
+            [199, 200, 299].map(|time| programs.at(7, shell, time)),
+            [wrapper, python, python]
+        );
         assert_eq!([300, 500].map(|time| programs.at(7, shell, time)), [worker; 2]);
         assert_eq!([60, 150].map(|time| programs.at(7, worker, time)), [shell, wrapper]);
         // What is constant in between is told to be.

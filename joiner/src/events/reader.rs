@@ -75,6 +75,11 @@ const COLUMNS: &[&str] = &[
     "mono_offset_ns",
 ];
 
+/// Those of them without which no end of any packet can be named: a file that lacks one would seem to
+/// tell that nobody had a socket.
+const NEEDED: &[&str] =
+    &["proto", "local_addr", "local_port", "remote_addr", "remote_port", "socket_cookie", "pid"];
+
 /// Rows whose sockets are looked up at the same time: as many as a processor waits for at once, and
 /// some more.
 const AHEAD: usize = 32;
@@ -119,6 +124,7 @@ impl Builder {
         file: EventFile,
         threads: usize,
     ) -> Result<(), SchemaError> {
+        file.require(NEEDED)?;
         let meta = file.meta().clone();
         let host = self.host(&meta.host, &meta.boot_id);
         let mut part = Part {

@@ -65,9 +65,8 @@ impl Filter {
             return true;
         }
         let ends = [true, false].map(|is_source| End::of(shown, is_source));
-        let has_process = |fits: &dyn Fn(&Process<'_>) -> bool| {
-            ends.iter().flat_map(End::processes).any(fits)
-        };
+        let has_process =
+            |fits: &dyn Fn(&Process<'_>) -> bool| ends.iter().flat_map(End::processes).any(fits);
         let has_end = |fits: &dyn Fn(&End<'_>) -> bool| ends.iter().any(fits);
         any(&self.pid, |pid| has_process(&|process| process.pid == Some(*pid)))
             && any(&self.comm, |comm| has_process(&|of| of.comm.as_deref() == Some(comm)))
