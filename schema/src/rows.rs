@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 
 use crate::columns::{COLUMNS, Column, Event, for_each_column};
@@ -55,6 +56,9 @@ impl EventFile {
             let least = chunk.data_page_offset().min(dictionary).min(chunk.compressed_size());
             if least < 0 {
                 return Err(SchemaError::Damaged("a column begins before the file".to_owned()));
+            }
+            if let Some(codec) = not_built_in(chunk.compression()) {
+                return Err(SchemaError::Compression { codec });
             }
         }
         for column in COLUMNS.iter().filter(|column| !column.nullable) {
@@ -117,6 +121,15 @@ impl EventFile {
 fn wanted<'a>(names: &'a [&str]) -> impl Iterator<Item = &'static str> + 'a {
     let all = COLUMNS.iter().map(|column| column.name);
     all.filter(move |name| names.is_empty() || names.contains(name))
+}
+
+/// The name of a compression that the library is built without.
+fn not_built_in(compression: Compression) -> Option<&'static str> {
+    match compression {
+        Compression::BROTLI(_) => Some("brotli"),
+        Compression::LZO => Some("lzo"),
+        _ => None,
+    }
 }
 
 fn open_error(error: ParquetError) -> SchemaError {

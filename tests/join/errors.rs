@@ -1,14 +1,8 @@
 //! Every error that a user can provoke, word for word: what is wrong, with what, and what to do.
 
 use std::fs::{self, File};
-use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
-use parquet::arrow::ArrowWriter;
-use parquet::file::metadata::KeyValue;
-use schema::batch::BatchBuilder;
 use schema::meta::FileMeta;
 use tempfile::TempDir;
 
@@ -16,16 +10,18 @@ use crate::bad_input::refused;
 use crate::scene::{meta, pcapng, put, rows, scene, write_events};
 use crate::tools::{ebpfjoin, failure};
 
-const JOIN: [&str; 4] = ["in.pcapng", "ev.parquet", "-o", "out.pcapng"];
+/// The plainest join there is.
+pub(crate) const JOIN: [&str; 4] = ["in.pcapng", "ev.parquet", "-o", "out.pcapng"];
 
-fn ready() -> TempDir {
+/// A folder with a capture and its events.
+pub(crate) fn ready() -> TempDir {
     let folder = scene();
     put(&folder, "in.pcapng", &pcapng(false, &[]));
     folder
 }
 
 /// The error of [`JOIN`] with these options, which must leave nothing behind.
-fn error(folder: &TempDir, extra: &[&str]) -> String {
+pub(crate) fn error(folder: &TempDir, extra: &[&str]) -> String {
     refused(folder, &[&JOIN, extra].concat())
 }
 
@@ -90,83 +86,6 @@ fn a_block_that_cannot_be_is_described() {
          everything before it was dealt with"
     );
     assert_eq!(fs::read(folder.path().join("out.pcapng")).expect("output"), whole[..28]);
-}
-
-/// A Parquet file with one column of numbers.
-fn write_table(path: &Path, version: Option<&str>) {
-    let numbers: ArrayRef = Arc::new(UInt32Array::from(vec![1]));
-    let batch = RecordBatch::try_from_iter([("ts", numbers)]).expect("batch");
-    let file = File::create(path).expect("created");
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("writer");
-    writer.write(&batch).expect("rows");
-    if let Some(version) = version {
-        let key = "ebpfrec.schema_version".to_owned();
-        writer.append_key_value_metadata(KeyValue::new(key, version.to_owned()));
-    }
-    writer.close().expect("footer");
-}
-
-/// The scene's events without one of the columns.
-fn write_without(path: &Path, column: &str) {
-    let mut builder = BatchBuilder::default();
-    rows().iter().for_each(|row| builder.append(row));
-    let mut batch = builder.finish();
-    let at = batch.schema().index_of(column).expect("a column");
-    batch.remove_column(at);
-    let file = File::create(path).expect("created");
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("writer");
-    writer.write(&batch).expect("rows");
-    meta().to_key_values().into_iter().for_each(|pair| writer.append_key_value_metadata(pair));
-    writer.close().expect("footer");
-}
-
-#[test]
-fn event_files_that_are_none_are_told_for_what_they_are() {
-    let folder = ready();
-    let events = folder.path().join("ev.parquet");
-    for (version, said) in [
-        (
-            None,
-            "a Parquet file, but not one of ebpfrec (no `ebpfrec.schema_version` in its \
-             metadata); give the file that `ebpfrec --events` wrote",
-        ),
-        (Some("one"), "schema version `one` is not MAJOR.MINOR; the file is damaged, record again"),
-        (
-            Some("2.0"),
-            "schema version 2.0 is newer than this program understands (1.x); update ebpfjoin",
-        ),
-        (
-            Some("1.0"),
-            "column `boot_ns` is missing; the file is damaged or was rewritten, use the original",
-        ),
-    ] {
-        write_table(&events, version);
-        assert_eq!(error(&folder, &[]), format!("ebpfjoin: ev.parquet: {said}"));
-    }
-    // Without these nothing can be named, and nobody would be told to have had a socket.
-    for column in
-        ["proto", "local_addr", "local_port", "remote_addr", "remote_port", "socket_cookie", "pid"]
-    {
-        write_without(&events, column);
-        assert_eq!(
-            error(&folder, &[]),
-            format!(
-                "ebpfjoin: ev.parquet: column `{column}` is missing; the file is damaged or was \
-                 rewritten, use the original"
-            )
-        );
-    }
-    write_without(&events, "cmdline");
-    assert!(ebpfjoin(folder.path(), &JOIN).status.success());
-    fs::remove_file(folder.path().join("out.pcapng")).expect("removed");
-    // The rows themselves, not what tells where they are.
-    write_events(&events, &rows(), &meta());
-    let mut damaged = fs::read(&events).expect("events");
-    damaged[4..400].fill(0xff);
-    fs::write(&events, damaged).expect("written");
-    let said = error(&folder, &[]);
-    assert!(said.starts_with("ebpfjoin: ev.parquet: damaged event file: "), "{said}");
-    assert!(said.ends_with("; use what `ebpfrec recover` makes of it, or record again"), "{said}");
 }
 
 #[test]

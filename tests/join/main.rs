@@ -10,6 +10,7 @@ mod copy;
 mod corpus;
 mod enrich;
 mod errors;
+mod event_files;
 mod extras;
 mod fixture;
 mod formats;
