@@ -10,6 +10,7 @@ use crate::config::Explain;
 use crate::decode::{Packet, Undecoded};
 use crate::events::{EventFiles, HostId, IdentityId, NamespaceId, Recordings};
 use crate::examine::{Examiner, around};
+use crate::given::in_order;
 use crate::index::Lane;
 use crate::jobs::expand_events;
 use crate::pipeline::Pipeline;
@@ -22,6 +23,7 @@ use crate::scan::Scanner;
 ///
 /// [`RunError`].
 pub fn explain(config: &Explain, out: &mut impl Write) -> Result<(), RunError> {
+    let config = in_order(config)?;
     let sources = &config.sources;
     let events = EventFiles::find(&expand_events(&sources.events)?)?;
     let pipeline = Pipeline::new(config.threads);

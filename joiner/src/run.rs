@@ -8,7 +8,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::Config;
-use crate::destination::Destination;
+use crate::destination::{Destination, STANDARD_OUTPUT};
 use crate::events::{EventFiles, EventsError};
 use crate::extra::edits::{Extras, Unfit};
 use crate::nat_table::NatTableError;
@@ -54,11 +54,31 @@ pub enum RunError {
         /// The output.
         output: PathBuf,
     },
-    /// Several captures can't become one.
+    /// A file that is of no use.
     #[error(
-        "{captures} captures can't be written to one file: give a folder with {option} {}/",
-        output.display()
+        "{}: neither a capture nor an event file; give a capture of tcpdump, dumpcap or Wireshark, and \
+         what `ebpfrec --events` wrote", path.display()
     )]
+    Neither {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There are event files alone.
+    #[error(
+        "no capture is given, only event files; give one of tcpdump, dumpcap or Wireshark, too"
+    )]
+    NoCapture,
+    /// There are captures alone.
+    #[error("no event file is given, only captures; give what `ebpfrec --events` wrote, too")]
+    NoEvents,
+    /// A packet can't be of several captures.
+    #[error("{captures} captures are given; give the one that has the packet")]
+    OnePacket {
+        /// How many there are.
+        captures: usize,
+    },
+    /// Several captures can't become one.
+    #[error("{}", several(*captures, option, output))]
     SeveralCaptures {
         /// How many there are.
         captures: usize,
@@ -218,6 +238,18 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
             .map_err(|source| report_error(config, source))?;
     }
     Ok(summary)
+}
+
+fn several(captures: usize, option: &str, output: &Path) -> String {
+    if output == Path::new(STANDARD_OUTPUT) {
+        return format!(
+            "{captures} captures can't be written to standard output: give a folder with {option} DIR/"
+        );
+    }
+    let folder = output.display();
+    format!(
+        "{captures} captures can't be written to one file: give a folder with {option} {folder}/"
+    )
 }
 
 fn packets_error(config: &Config, source: io::Error) -> RunError {
