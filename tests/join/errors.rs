@@ -278,6 +278,7 @@ fn what_cannot_be_printed_is_told() {
         &["show", "out.pcapng"][..],
         &["explain", "in.pcapng", "ev.parquet", "--frame", "1"],
         &["completions", "bash"],
+        &["in.pcapng", "ev.parquet", "-o", "again.pcapng", "--json"],
     ] {
         let full = File::options().write(true).open("/dev/full").expect("a full device");
         let mut command = Command::new(env!("CARGO_BIN_EXE_ebpfjoin"));
