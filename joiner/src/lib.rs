@@ -41,6 +41,7 @@ pub mod glob;
 pub mod index;
 pub mod input;
 pub mod jobs;
+pub mod json;
 mod label;
 pub mod layout;
 pub mod manual;

@@ -10,6 +10,7 @@ use joiner::cli::{Cli, Report, Task};
 use joiner::config::Config;
 use joiner::explain::explain;
 use joiner::jobs::jobs;
+use joiner::json::printable;
 use joiner::manual;
 use joiner::pipeline::PipelineError;
 use joiner::run::{RunError, join};
@@ -17,6 +18,7 @@ use joiner::scan::Damage;
 use joiner::show::{ShowError, show};
 use joiner::summary::Summary;
 use joiner::wireshark::{self, WiresharkError};
+use schema::annotation::escape;
 
 /// How the program ends; 2 is clap's, for wrong usage.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,7 +107,8 @@ fn print_summary(summary: &Summary, report: Report) -> io::Result<()> {
         }
         Report::Json => {
             let mut stdout = io::stdout().lock();
-            writeln!(stdout, "{:#}", summary.json())?;
+            let json = format!("{:#}", summary.json());
+            writeln!(stdout, "{}", printable(&json))?;
             stdout.flush()
         }
     }
@@ -120,7 +123,7 @@ fn end_of(capture: &dyn Display, damage: Option<&Damage>) -> Exit {
 }
 
 fn fail(error: &dyn Display) -> Exit {
-    // Not eprintln, which panics where it can't write.
-    let _ = writeln!(io::stderr(), "ebpfjoin: {error}");
+    // Files and hosts may be called anything. Not eprintln, which panics where it can't write.
+    let _ = writeln!(io::stderr(), "ebpfjoin: {}", escape::printable(&error.to_string()));
     Exit::Failure
 }
