@@ -46,7 +46,8 @@ pub fn explain(config: &Explain, out: &mut impl Write) -> Result<(), RunError> {
             }
         }
     }
-    Err(RunError::NoFrame { path: sources.capture.clone(), packets })
+    let (path, damage) = (sources.capture.clone(), scanner.damage().cloned());
+    Err(RunError::NoFrame { path, packets, damage })
 }
 
 struct Story<'a, W> {

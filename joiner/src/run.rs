@@ -19,7 +19,7 @@ use crate::report;
 use crate::report::collect::Collector;
 use crate::report::groups::Groups;
 use crate::report::scale::Width;
-use crate::scan::ScanError;
+use crate::scan::{Damage, ScanError};
 use crate::source::Source;
 use crate::source::compression::Writer;
 use crate::summary::Summary;
@@ -142,12 +142,14 @@ pub enum RunError {
         why: Unfit,
     },
     /// The capture has no such packet.
-    #[error("there are only {packets} packets in {}", path.display())]
+    #[error("there are only {packets} packets in {}{}", path.display(), until(damage.as_ref()))]
     NoFrame {
         /// The capture.
         path: PathBuf,
         /// How many it has.
         packets: u64,
+        /// Where it could not be read further.
+        damage: Option<Damage>,
     },
     /// What is to be printed can't be.
     #[error("cannot print: {0}")]
@@ -238,6 +240,13 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
             .map_err(|source| report_error(config, source))?;
     }
     Ok(summary)
+}
+
+/// What there may be more of.
+fn until(damage: Option<&Damage>) -> String {
+    damage.map_or_else(String::new, |Damage { offset, what, .. }| {
+        format!(" before it is damaged at byte {offset}: {what}; what follows can't be read")
+    })
 }
 
 fn several(captures: usize, option: &str, output: &Path) -> String {

@@ -30,6 +30,10 @@ fn captures_that_are_none_are_told_by_every_command() {
     let folder = ready();
     fs::create_dir(folder.path().join("folder")).expect("folder");
     put(&folder, "text", b"something else altogether");
+    let whole = pcapng(false, &[]);
+    let last = whole.windows(4).rposition(|bytes| bytes == [6, 0, 0, 0]).expect("a packet");
+    let (cut_at, left) = (last, 20);
+    put(&folder, "cut.pcapng", &whole[..last + left]);
     let not_a_capture = "not a capture: neither pcapng nor pcap; give a file of tcpdump, dumpcap \
                          or Wireshark";
     for (args, said) in [
@@ -44,6 +48,13 @@ fn captures_that_are_none_are_told_by_every_command() {
         (
             &["explain", "in.pcapng", "ev.parquet", "--frame", "9"],
             "there are only 8 packets in in.pcapng",
+        ),
+        (
+            &["explain", "cut.pcapng", "ev.parquet", "--frame", "8"],
+            &format!(
+                "there are only 7 packets in cut.pcapng before it is damaged at byte {cut_at}: cut off, \
+                 {left} bytes into a block; what follows can't be read"
+            ),
         ),
     ] {
         assert_eq!(refused(&folder, args), format!("ebpfjoin: {said}"), "{args:?}");
