@@ -83,12 +83,15 @@ end
 make_either("", "Either side: ")
 make_either("via.", "Either side, behind the proxy: ")
 
+-- Every key that a comment may have.
+local is_key = {}
+
 -- One end of a packet: its keys as they stand in the comment, their fields, those of either side.
 local function make_side(prefix, title, bare)
     local side = { keys = {}, who = make(prefix .. "who", title), place = make(prefix .. "place", "Where") }
     for _, key in ipairs(SIDE_KEYS) do
         local name = prefix .. key[1]
-        side[key[1]] = name
+        side[key[1]], is_key[name] = name, true
         table.insert(side.keys, {
             name = name,
             bare = key[1],
@@ -107,7 +110,7 @@ SIDES[1].via = make_side("src.via.", "Behind the proxy", "via.")
 SIDES[2].via = make_side("dst.via.", "Behind the proxy", "via.")
 
 for _, key in ipairs(PACKET_KEYS) do
-    key.field = make(key[1], key[2])
+    key.field, is_key[key[1]] = make(key[1], key[2]), true
 end
 local event_type = ProtoField.uint16("ebpf.event_type", "Event in libebpfflow", base.DEC, FLOW_EVENT_NAMES)
 table.insert(all, event_type)
@@ -157,11 +160,13 @@ local function unescape(text)
     return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
--- Our comment among those of the packet, the last one; nil if there is none.
+-- Our comment among those of the packet, the last one; nil if there is none. A person's may begin with
+-- the same word, but not go on with a key of ours.
 local function find_comment(infos)
     for i = #infos, 1, -1 do
         local text = infos[i].value
-        if text == "ebpf" or text:sub(1, 5) == "ebpf " then
+        local key = text:match("^ebpf ([%l%d_.]+)=")
+        if key and is_key[key] then
             return text
         end
     end
