@@ -61,7 +61,7 @@ local FLOW_EVENTS = {
     udp_send = 211, tcp_close = 300, tcp_connect_fail = 500,
 }
 
-local all = {}
+local all, is_key = {}, {}
 
 local function make(name, title, is_number)
     local field = (is_number and ProtoField.uint32 or ProtoField.string)("ebpf." .. name, title)
@@ -82,9 +82,6 @@ end
 
 make_either("", "Either side: ")
 make_either("via.", "Either side, behind the proxy: ")
-
--- Every key that a comment may have.
-local is_key = {}
 
 -- One end of a packet: its keys as they stand in the comment, their fields, those of either side.
 local function make_side(prefix, title, bare)
@@ -160,13 +157,11 @@ local function unescape(text)
     return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
--- Our comment among those of the packet, the last one; nil if there is none. A person's may begin with
--- the same word, but not go on with a key of ours.
+-- Our comment among those of the packet, the last one that goes on with a key; nil if there is none.
 local function find_comment(infos)
     for i = #infos, 1, -1 do
         local text = infos[i].value
-        local key = text:match("^ebpf ([%l%d_.]+)=")
-        if key and is_key[key] then
+        if is_key[text:match("^ebpf ([%l%d_.]+)=") or ""] then
             return text
         end
     end
