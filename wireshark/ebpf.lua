@@ -61,7 +61,7 @@ local FLOW_EVENTS = {
     udp_send = 211, tcp_close = 300, tcp_connect_fail = 500,
 }
 
-local all = {}
+local all, is_key = {}, {}
 
 local function make(name, title, is_number)
     local field = (is_number and ProtoField.uint32 or ProtoField.string)("ebpf." .. name, title)
@@ -88,7 +88,7 @@ local function make_side(prefix, title, bare)
     local side = { keys = {}, who = make(prefix .. "who", title), place = make(prefix .. "place", "Where") }
     for _, key in ipairs(SIDE_KEYS) do
         local name = prefix .. key[1]
-        side[key[1]] = name
+        side[key[1]], is_key[name] = name, true
         table.insert(side.keys, {
             name = name,
             bare = key[1],
@@ -107,7 +107,7 @@ SIDES[1].via = make_side("src.via.", "Behind the proxy", "via.")
 SIDES[2].via = make_side("dst.via.", "Behind the proxy", "via.")
 
 for _, key in ipairs(PACKET_KEYS) do
-    key.field = make(key[1], key[2])
+    key.field, is_key[key[1]] = make(key[1], key[2]), true
 end
 local event_type = ProtoField.uint16("ebpf.event_type", "Event in libebpfflow", base.DEC, FLOW_EVENT_NAMES)
 table.insert(all, event_type)
@@ -157,11 +157,11 @@ local function unescape(text)
     return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
--- Our comment among those of the packet, the last one; nil if there is none.
+-- Our comment among those of the packet, the last one that goes on with a key; nil if there is none.
 local function find_comment(infos)
     for i = #infos, 1, -1 do
         local text = infos[i].value
-        if text == "ebpf" or text:sub(1, 5) == "ebpf " then
+        if is_key[text:match("^ebpf ([%l%d_.]+)=") or ""] then
             return text
         end
     end

@@ -67,8 +67,13 @@ pub(crate) fn join_with(
     let output = place(output);
     let args = [text(capture), text(events), "-o", text(&output), "-q", "--threads", threads];
     let cli = Cli::try_parse_from(["ebpfjoin"].iter().chain(&args)).expect("right usage");
-    let Task::Join(config, _) = cli.into_task() else { panic!("a join") };
-    let [job] = &jobs(*config).expect("one capture")[..] else { panic!("one capture") };
+    let Ok(Task::Join(config, _)) = cli.into_task() else { panic!("a join") };
+    let jobs = match jobs(*config) {
+        // It begins as Parquet does.
+        Err(run::RunError::NoCapture) => return None,
+        jobs => jobs.expect("one capture"),
+    };
+    let [job] = &jobs[..] else { panic!("one capture") };
     match run::join(job) {
         Ok(summary) => Some(summary),
         Err(run::RunError::Capture { .. }) => None,

@@ -1,14 +1,16 @@
 //! What can be typed. Long help stands on each argument's field.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::attribute::Windows;
 use crate::config::{ClockOffset, Config, Detail, Explain, Style};
+use crate::destination::STANDARD_OUTPUT;
 use crate::prepare::Sources;
 use crate::show::{Filter, ShowConfig};
 use crate::source::Compression;
@@ -37,6 +39,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print the packets of an enriched capture with their processes
+    ///
+    /// Options that say which packets have to fit all of them, each at either end: --comm curl --port 53
+    /// shows what curl sent to port 53 and what came back. Of an option given several times one will do.
     Show(Box<ShowArgs>),
     /// Tell how the ends of one packet were decided
     Explain(Box<ExplainArgs>),
@@ -134,10 +139,10 @@ pub struct SourceArgs {
     /// How far before a socket's first event it may own a packet
     ///
     /// Only where the capture has no SYN to go by; with one, a socket reaches back to its SYN.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_span, allow_hyphen_values = true)]
     before: Duration,
     /// How long after its close a TCP socket may own a packet
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_span, allow_hyphen_values = true)]
     after: Duration,
     /// How far the capture's clock is ahead of the recording's: auto, none, or a time like -3s
     ///
@@ -241,9 +246,12 @@ pub enum Report {
 
 impl Cli {
     /// What it means.
-    #[must_use]
-    pub fn into_task(self) -> Task {
-        match self.command {
+    ///
+    /// # Errors
+    ///
+    /// Options that can't go together.
+    pub fn into_task(self) -> Result<Task, clap::Error> {
+        Ok(match self.command {
             Some(Command::Show(show)) => {
                 let ShowArgs { capture, count, json, filter } = *show;
                 Task::Show(Box::new(ShowConfig { capture, count, filter, json }))
@@ -256,8 +264,8 @@ impl Cli {
             Some(Command::Wireshark(args)) => Task::Wireshark(args.into_config()),
             Some(Command::Completions { shell }) => Task::Completions(shell),
             Some(Command::Man { folder }) => Task::Man(folder),
-            None => self.join.into_task(),
-        }
+            None => self.join.into_task()?,
+        })
     }
 }
 
@@ -273,7 +281,16 @@ impl WiresharkArgs {
 }
 
 impl JoinArgs {
-    fn into_task(self) -> Task {
+    fn into_task(self) -> Result<Task, clap::Error> {
+        let is_stdout = |output: &&PathBuf| output.as_path() == Path::new(STANDARD_OUTPUT);
+        let outputs = [&self.output, &self.report, &self.packets];
+        if self.json && outputs.into_iter().flatten().any(|output| is_stdout(&output)) {
+            return Err(Cli::command().error(
+                ErrorKind::ArgumentConflict,
+                "--json prints on standard output, where the output is to go: give a file instead \
+                 of -, or leave out --json",
+            ));
+        }
         let report = match (self.json, self.quiet) {
             (true, _) => Report::Json,
             (false, true) => Report::Quiet,
@@ -296,7 +313,7 @@ impl JoinArgs {
             },
             progress: !self.quiet,
         };
-        Task::Join(Box::new(config), report)
+        Ok(Task::Join(Box::new(config), report))
     }
 }
 
@@ -327,63 +344,17 @@ impl SourceArgs {
     }
 }
 
+/// How long, which no sign makes sense with.
+fn parse_span(text: &str) -> Result<Duration, String> {
+    if text.starts_with('-') {
+        return Err("a time like 5s or 1m30s, not a negative one".to_owned());
+    }
+    humantime::parse_duration(text).map_err(|error| error.to_string())
+}
+
 fn nanoseconds(time: Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    fn parse(line: &str) -> Result<Task, clap::Error> {
-        Cli::try_parse_from(line.split(' ')).map(Cli::into_task)
-    }
-
-    #[test]
-    fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_join_needs_capture_events_and_output() {
-        let task = parse("ebpfjoin a.pcap b.parquet c.parquet -o d --before 1m --threads 3");
-        let Ok(Task::Join(config, Report::Table)) = task else { panic!("{task:?}") };
-        assert_eq!(config.sources.capture, PathBuf::from("a.pcap"));
-        assert_eq!(config.sources.events.len(), 2);
-        assert_eq!(config.sources.windows.before_ns, 60_000_000_000);
-        assert_eq!(config.threads.get(), 3);
-        assert!(config.style.pid_option);
-        for line in ["ebpfjoin", "ebpfjoin a.pcap", "ebpfjoin a.pcap b -o", "ebpfjoin a b"] {
-            assert_eq!(parse(line).expect_err(line).exit_code(), 2);
-        }
-    }
-
-    #[test]
-    fn threads_are_as_many_as_can_be_used() {
-        for (threads, fits) in [("0", false), ("1", true), ("256", true), ("257", false)] {
-            let line = format!("ebpfjoin a b -o d --threads {threads}");
-            assert_eq!(parse(&line).is_ok(), fits, "{threads}");
-        }
-    }
-
-    #[test]
-    fn one_thing_is_done_to_wireshark() {
-        let task = parse("ebpfjoin wireshark --uninstall --program /opt/tshark");
-        let Ok(Task::Wireshark(config)) = task else { panic!("{task:?}") };
-        assert_eq!(config.action, Action::Uninstall);
-        assert_eq!(config.program, Some(PathBuf::from("/opt/tshark")));
-        for line in ["ebpfjoin wireshark", "ebpfjoin wireshark --install --where"] {
-            assert_eq!(parse(line).expect_err(line).exit_code(), 2);
-        }
-    }
-
-    #[test]
-    fn show_stands_beside_the_join() {
-        let task = parse("ebpfjoin show e.pcapng -n 5");
-        let Ok(Task::Show(show)) = task else { panic!("{task:?}") };
-        assert_eq!((show.count, show.json), (Some(5), false));
-        assert!(parse("ebpfjoin show").is_err());
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ use crate::config::Explain;
 use crate::decode::{Packet, Undecoded};
 use crate::events::{EventFiles, HostId, IdentityId, NamespaceId, Recordings};
 use crate::examine::{Examiner, around};
+use crate::given::in_order;
 use crate::index::Lane;
 use crate::jobs::expand_events;
 use crate::pipeline::Pipeline;
@@ -22,6 +23,7 @@ use crate::scan::Scanner;
 ///
 /// [`RunError`].
 pub fn explain(config: &Explain, out: &mut impl Write) -> Result<(), RunError> {
+    let config = in_order(config)?;
     let sources = &config.sources;
     let events = EventFiles::find(&expand_events(&sources.events)?)?;
     let pipeline = Pipeline::new(config.threads);
@@ -44,7 +46,8 @@ pub fn explain(config: &Explain, out: &mut impl Write) -> Result<(), RunError> {
             }
         }
     }
-    Err(RunError::NoFrame { path: sources.capture.clone(), packets })
+    let (path, damage) = (sources.capture.clone(), scanner.damage().cloned());
+    Err(RunError::NoFrame { path, packets, damage })
 }
 
 struct Story<'a, W> {
@@ -197,7 +200,9 @@ impl<W: Write> Story<'_, W> {
                 (recordings.life(listener.life), listener.from_ns, listener.until_ns)
             }
         };
-        let owner = life.owner.map_or_else(|| "nobody known".to_owned(), |id| self.process(id));
+        // As the verdict has it: who held it then, and what that process was by then.
+        let owner = self.examiner.matcher.holder_at(holder, time_ns);
+        let owner = owner.map_or_else(|| "nobody known".to_owned(), |id| self.process(id));
         let relative = |ns: i64| {
             #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
             let seconds = ns.saturating_sub(time_ns) as f64 / 1e9;

@@ -1,8 +1,8 @@
 //! Several captures in one call: which they are, and where each of them goes.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use schema::SchemaError;
@@ -10,41 +10,23 @@ use schema::SchemaError;
 use crate::config::Config;
 use crate::destination::STANDARD_OUTPUT;
 use crate::events::EventsError;
+use crate::given::{Given, has_name_of_capture};
 use crate::glob::expand;
 use crate::run::RunError;
+use crate::scan::ScanError;
 use crate::source::Compression;
 
-/// What event files begin with (Parquet).
-const EVENTS: &[u8] = b"PAR1";
 /// What captures end in, before their compression.
-const SUFFIXES: [&str; 3] = ["pcapng", "pcap", "cap"];
+pub(crate) const SUFFIXES: [&str; 3] = ["pcapng", "pcap", "cap"];
 
-/// The joins that `config` asks for: one for each capture. Of what stands behind the first capture,
-/// files that are no event files are captures, too; a folder in its place stands for every capture
-/// in it, and a [pattern](crate::glob) for every file that fits.
+/// The joins that `config` asks for: one for each capture that [was given](Given).
 ///
 /// # Errors
 ///
 /// [`RunError`], where several captures have no folder to go to, or two of them the same name.
 pub fn jobs(mut config: Config) -> Result<Vec<Config>, RunError> {
-    let mut captures = vec![];
-    let first = std::mem::take(&mut config.sources.capture);
-    for path in expand(&first).map_err(|source| capture_error(&first, source))? {
-        if !path.is_dir() {
-            captures.push(path);
-            continue;
-        }
-        let found = captures_in(&path).map_err(|source| capture_error(&path, source))?;
-        if found.is_empty() {
-            let source = io::Error::other("there is no capture in this folder");
-            return Err(capture_error(&path, source));
-        }
-        captures.extend(found);
-    }
-    let (more, events) = expand_events(&config.sources.events)?
-        .into_iter()
-        .partition(|path| path.is_file() && !is_events(path));
-    captures.extend::<Vec<PathBuf>>(more);
+    let Given { mut captures, events } =
+        Given::sort(&config.sources.capture, &config.sources.events)?;
     config.sources.events = events;
     let to_folder = is_folder(&config.output);
     if let ([_], false) = (&captures[..], to_folder) {
@@ -104,10 +86,6 @@ pub fn expand_events(given: &[PathBuf]) -> Result<Vec<PathBuf>, RunError> {
     Ok(all)
 }
 
-fn capture_error(path: &Path, source: io::Error) -> RunError {
-    RunError::Capture { path: path.to_owned(), source: source.into() }
-}
-
 fn is_folder(path: &Path) -> bool {
     path.is_dir() || path.to_str().is_some_and(|path| path.ends_with('/'))
 }
@@ -129,30 +107,31 @@ fn name_for(capture: &Path, compression: Option<Compression>) -> String {
     format!("{}.pcapng{}", plain.display(), suffix.unwrap_or_default())
 }
 
-fn is_events(path: &Path) -> bool {
-    let mut magic = vec![];
-    // What can't be opened is said where it is read.
-    let file = File::open(path);
-    let read = file.and_then(|file| file.take(EVENTS.len() as u64).read_to_end(&mut magic));
-    read.is_err() || magic == EVENTS || path.extension().is_some_and(|suffix| suffix == "parquet")
-}
-
-/// Files of a folder that are captures by their names.
-fn captures_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = vec![];
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let plain = match Compression::of_name(&path) {
-            Some(_) => path.with_extension(""),
-            None => path.clone(),
-        };
-        let suffix = plain.extension();
-        if suffix.is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix == *known)) {
-            paths.push(path);
-        }
+/// Adds the captures of a folder, by their names; where there is none, the folder itself to `events`, if
+/// it has some.
+pub(crate) fn folder_of_captures(
+    folder: PathBuf,
+    captures: &mut Vec<PathBuf>,
+    events: &mut Vec<PathBuf>,
+) -> Result<(), RunError> {
+    let error = |source| RunError::Capture { path: folder.clone(), source: ScanError::Io(source) };
+    let mut all = vec![];
+    for entry in fs::read_dir(&folder).map_err(error)? {
+        all.push(entry.map_err(error)?.path());
     }
-    paths.sort();
-    Ok(paths)
+    all.sort();
+    let has_events =
+        all.iter().any(|path| path.extension().is_some_and(|suffix| suffix == "parquet"));
+    let before = captures.len();
+    captures.extend(all.into_iter().filter(|path| has_name_of_capture(path)));
+    if captures.len() > before {
+        return Ok(());
+    }
+    if has_events {
+        events.push(folder);
+        return Ok(());
+    }
+    Err(error(io::Error::other("there is no capture in this folder")))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! - [`cli`], [`config`]: what was typed, and what it means
-//! - [`jobs`], [`glob`], [`run`]: one join from beginning to end, or several; [`pipeline`]: the threads
+//! - [`jobs`], `given`, [`glob`], [`run`]: one join from beginning to end, or several; [`pipeline`]: the threads
 //! - [`source`], [`input`], [`layout`], [`scan`], [`chunk`], [`block`]: files, compression, formats, blocks
 //! - [`decode`]: from a packet's bytes to its tuple
 //! - [`events`], [`index`], [`syn`]: socket lives, and how to find them
@@ -36,10 +36,12 @@ pub mod explain;
 pub mod extra;
 mod feed;
 pub mod fragment;
+mod given;
 pub mod glob;
 pub mod index;
 pub mod input;
 pub mod jobs;
+pub mod json;
 mod label;
 pub mod layout;
 pub mod manual;

@@ -10,12 +10,15 @@ use joiner::cli::{Cli, Report, Task};
 use joiner::config::Config;
 use joiner::explain::explain;
 use joiner::jobs::jobs;
+use joiner::json::printable;
 use joiner::manual;
 use joiner::pipeline::PipelineError;
 use joiner::run::{RunError, join};
 use joiner::scan::Damage;
 use joiner::show::{ShowError, show};
+use joiner::summary::Summary;
 use joiner::wireshark::{self, WiresharkError};
+use schema::annotation::escape;
 
 /// How the program ends; 2 is clap's, for wrong usage.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,7 +29,7 @@ enum Exit {
 
 fn main() -> ExitCode {
     give_back_large_blocks();
-    let exit = match Cli::parse().into_task() {
+    let exit = match Cli::parse().into_task().unwrap_or_else(|error| error.exit()) {
         Task::Join(config, report) => match jobs(*config) {
             Ok(jobs) => join_all(&jobs, report),
             Err(error) => fail(&error),
@@ -73,7 +76,13 @@ fn join_all(jobs: &[Config], report: Report) -> Exit {
     for config in jobs {
         match join(config) {
             Ok(summary) => {
-                print_summary(&summary, report);
+                // A reader who has seen enough is no failure: the output is in its place.
+                match print_summary(&summary, report) {
+                    Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                        exit = fail(&format_args!("cannot print: {error}"));
+                    }
+                    _ => {}
+                }
                 let capture = config.sources.capture.display();
                 if end_of(&capture, summary.damage.as_ref()) == Exit::Failure {
                     exit = Exit::Failure;
@@ -88,26 +97,33 @@ fn join_all(jobs: &[Config], report: Report) -> Exit {
     exit
 }
 
-fn print_summary(summary: &joiner::summary::Summary, report: Report) {
-    // A summary that nobody reads is no failure: the output is in its place.
-    let _ = match report {
+fn print_summary(summary: &Summary, report: Report) -> io::Result<()> {
+    match report {
         Report::Quiet => Ok(()),
-        Report::Table => write!(io::stderr(), "{summary}"),
-        Report::Json => writeln!(io::stdout(), "{:#}", summary.json()),
-    };
+        // Nobody could be told that it can't be told.
+        Report::Table => {
+            let _ = write!(io::stderr(), "{summary}");
+            Ok(())
+        }
+        Report::Json => {
+            let mut stdout = io::stdout().lock();
+            let json = format!("{:#}", summary.json());
+            writeln!(stdout, "{}", printable(&json))?;
+            stdout.flush()
+        }
+    }
 }
 
 fn end_of(capture: &dyn Display, damage: Option<&Damage>) -> Exit {
     let Some(Damage { offset, packets, what }) = damage else { return Exit::Success };
     let after = if *packets == 1 { "1 packet".to_owned() } else { format!("{packets} packets") };
-    eprintln!(
-        "ebpfjoin: {capture}: damaged at byte {offset}, after {after}: {what}; everything before \
-         it was dealt with"
-    );
-    Exit::Failure
+    fail(&format_args!(
+        "{capture}: damaged at byte {offset}, after {after}: {what}; everything before it was dealt with"
+    ))
 }
 
 fn fail(error: &dyn Display) -> Exit {
-    eprintln!("ebpfjoin: {error}");
+    // Files and hosts may be called anything. Not eprintln, which panics where it can't write.
+    let _ = writeln!(io::stderr(), "ebpfjoin: {}", escape::printable(&error.to_string()));
     Exit::Failure
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::Config;
-use crate::destination::Destination;
+use crate::destination::{Destination, STANDARD_OUTPUT};
 use crate::events::{EventFiles, EventsError};
 use crate::extra::edits::{Extras, Unfit};
 use crate::nat_table::NatTableError;
@@ -19,7 +19,7 @@ use crate::report;
 use crate::report::collect::Collector;
 use crate::report::groups::Groups;
 use crate::report::scale::Width;
-use crate::scan::ScanError;
+use crate::scan::{Damage, ScanError};
 use crate::source::Source;
 use crate::source::compression::Writer;
 use crate::summary::Summary;
@@ -54,11 +54,31 @@ pub enum RunError {
         /// The output.
         output: PathBuf,
     },
-    /// Several captures can't become one.
+    /// A file that is of no use.
     #[error(
-        "{captures} captures can't be written to one file: give a folder with {option} {}/",
-        output.display()
+        "{}: neither a capture nor an event file; give a capture of tcpdump, dumpcap or Wireshark, and \
+         what `ebpfrec --events` wrote", path.display()
     )]
+    Neither {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There are event files alone.
+    #[error(
+        "no capture is given, only event files; give one of tcpdump, dumpcap or Wireshark, too"
+    )]
+    NoCapture,
+    /// There are captures alone.
+    #[error("no event file is given, only captures; give what `ebpfrec --events` wrote, too")]
+    NoEvents,
+    /// A packet can't be of several captures.
+    #[error("{captures} captures are given; give the one that has the packet")]
+    OnePacket {
+        /// How many there are.
+        captures: usize,
+    },
+    /// Several captures can't become one.
+    #[error("{}", several(*captures, option, output))]
     SeveralCaptures {
         /// How many there are.
         captures: usize,
@@ -122,12 +142,14 @@ pub enum RunError {
         why: Unfit,
     },
     /// The capture has no such packet.
-    #[error("there are only {packets} packets in {}", path.display())]
+    #[error("there are only {packets} packets in {}{}", path.display(), until(damage.as_ref()))]
     NoFrame {
         /// The capture.
         path: PathBuf,
         /// How many it has.
         packets: u64,
+        /// Where it could not be read further.
+        damage: Option<Damage>,
     },
     /// What is to be printed can't be.
     #[error("cannot print: {0}")]
@@ -200,6 +222,7 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
         output: config.output.clone(),
         recordings: recordings.infos.clone(),
         unfinished: events.unfinished.clone(),
+        twice: events.twice.clone(),
         clocks: clocks.collect(),
         captured_on: captured_on.map(|host| recordings.host(host).name.clone()),
         counts: totals.counts,
@@ -217,6 +240,25 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
             .map_err(|source| report_error(config, source))?;
     }
     Ok(summary)
+}
+
+/// What there may be more of.
+fn until(damage: Option<&Damage>) -> String {
+    damage.map_or_else(String::new, |Damage { offset, what, .. }| {
+        format!(" before it is damaged at byte {offset}: {what}; what follows can't be read")
+    })
+}
+
+fn several(captures: usize, option: &str, output: &Path) -> String {
+    if output == Path::new(STANDARD_OUTPUT) {
+        return format!(
+            "{captures} captures can't be written to standard output: give a folder with {option} DIR/"
+        );
+    }
+    let folder = output.display();
+    format!(
+        "{captures} captures can't be written to one file: give a folder with {option} {folder}/"
+    )
 }
 
 fn packets_error(config: &Config, source: io::Error) -> RunError {

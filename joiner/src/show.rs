@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 
 use schema::FiveTuple;
+use schema::annotation::option::{ByteOrder, OPT_COMMENT, Options};
 use schema::annotation::{Annotation, Process, Reason, Side};
 
 use crate::chunk::{Item, Piece};
@@ -83,8 +84,12 @@ pub fn show(config: &ShowConfig) -> Result<Option<Damage>, ShowError> {
     let mut memory = Memory::default();
     let (mut frame, mut count) = (0, 0);
     while scanner.next_piece(&mut piece).map_err(|source| error(source.into()))? {
-        for item in piece.chunks().flat_map(|chunk| chunk.items()) {
-            let Some(mut shown) = read(&item) else { continue };
+        let items = piece.chunks().flat_map(|chunk| {
+            let order = chunk.order();
+            chunk.items().map(move |item| (item, order))
+        });
+        for (item, order) in items {
+            let Some(mut shown) = read(&item, order) else { continue };
             frame += 1;
             shown.frame = frame;
             memory.fill(&mut shown);
@@ -107,8 +112,8 @@ pub fn show(config: &ShowConfig) -> Result<Option<Damage>, ShowError> {
     Ok(scanner.damage().cloned())
 }
 
-/// `None` if `item` is not a packet.
-fn read<'a>(item: &Item<'a>) -> Option<Shown<'a>> {
+/// `None` if `item`, which is in this order, is not a packet.
+fn read<'a>(item: &Item<'a>, order: ByteOrder) -> Option<Shown<'a>> {
     let blank = Shown {
         frame: 0,
         time_ns: None,
@@ -123,7 +128,7 @@ fn read<'a>(item: &Item<'a>) -> Option<Shown<'a>> {
             interface: interface.name.as_deref(),
             packet: seen(interface.link, block.data()),
             length: block.original_length(),
-            annotation: block.own_comment().and_then(Annotation::decode),
+            annotation: annotation(block.options(), order),
             ..blank
         },
         Item::Record(record, link) => Shown {
@@ -132,9 +137,24 @@ fn read<'a>(item: &Item<'a>) -> Option<Shown<'a>> {
             length: record.original_length,
             ..blank
         },
-        Item::Simple(_) | Item::Malformed(_) => blank,
+        Item::Simple(block) => Shown { length: simple_length(block, order), ..blank },
+        Item::Malformed(_) => blank,
         Item::Other(_) => return None,
     })
+}
+
+/// What the first comment of ours says.
+fn annotation(options: &[u8], order: ByteOrder) -> Option<Annotation<'_>> {
+    Options::new(options, order)
+        .map_while(Result::ok)
+        .filter(|option| option.code == OPT_COMMENT)
+        .find_map(|option| Annotation::decode(std::str::from_utf8(option.value).ok()?))
+}
+
+/// Bytes on the wire of a simple packet block, which says nothing else: it follows type and length of the
+/// block.
+fn simple_length(block: &[u8], order: ByteOrder) -> u32 {
+    block.get(8..).and_then(|rest| rest.first_chunk()).map_or(0, |length| order.u32(*length))
 }
 
 /// The packet, its tuple from who sent it to who received it.

@@ -28,6 +28,8 @@ pub struct Summary {
     pub recordings: Vec<RecordingInfo>,
     /// Event files in the folders given that are not finished, and were left out.
     pub unfinished: Vec<PathBuf>,
+    /// Event files that were given twice, themselves or as a copy, and read once.
+    pub twice: Vec<PathBuf>,
     /// Every host's name, and what its clock has to do with the capture's.
     pub clocks: Vec<(String, Estimate)>,
     /// The name of the host that captured, if that is known.
@@ -67,6 +69,9 @@ impl Summary {
     /// The same numbers for scripts.
     #[must_use]
     pub fn json(&self) -> Value {
+        let texts = |paths: &[PathBuf]| -> Vec<String> {
+            paths.iter().map(|path| path.display().to_string()).collect()
+        };
         let recording = |info: &RecordingInfo| {
             json!({
                 "file": info.path.display().to_string(),
@@ -104,7 +109,8 @@ impl Summary {
                 "spread_ns": clock.spread_ns,
                 "use": clock.use_.as_str(),
             })).collect::<Vec<_>>(),
-            "unfinished": self.unfinished.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
+            "unfinished": texts(&self.unfinished),
+            "twice": texts(&self.twice),
             "damage": self.damage.as_ref().map(|damage| {
                 json!({ "offset": damage.offset, "packets": damage.packets, "what": damage.what })
             }),

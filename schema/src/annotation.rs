@@ -16,7 +16,7 @@ pub mod option;
 pub use self::found::{Match, Reason, Rule};
 use crate::kind::Kind;
 
-/// First word of every comment of ours.
+/// First word of every comment of ours; of somebody else's, too: see [`is_ours`].
 pub const PREFIX: &str = "ebpf";
 
 /// Longest comment, in bytes: an option's length has 16 bits.
@@ -270,16 +270,15 @@ impl<'a> Annotation<'a> {
         }
     }
 
-    /// Reads a comment; `None` if it is not one of ours. Keys and words of later versions are
-    /// ignored.
+    /// Reads a comment; `None` if it is not [one of ours](is_ours). Keys and words of later versions
+    /// are ignored.
     #[must_use]
     pub fn decode(comment: &'a str) -> Option<Self> {
-        let mut words = comment.split(' ');
-        if words.next() != Some(PREFIX) {
+        if !is_ours(comment.as_bytes()) {
             return None;
         }
         let mut annotation = Self::default();
-        for (key, value) in words.filter_map(|word| word.split_once('=')) {
+        for (key, value) in comment.split(' ').filter_map(|word| word.split_once('=')) {
             if let Some(key) = key.strip_prefix("src.") {
                 annotation.src.set(key, value);
             } else if let Some(key) = key.strip_prefix("dst.") {
@@ -316,6 +315,38 @@ impl<'a> Side<'a> {
             _ => self.process.set(key, value),
         }
     }
+}
+
+/// Whether a comment is one of ours: [`PREFIX`], and nothing but `key=value` behind it, of which we know
+/// at least one key. `ebpf probe fires here, see ticket 12` is a person's.
+#[must_use]
+pub fn is_ours(comment: &[u8]) -> bool {
+    let Some(words) =
+        comment.strip_prefix(PREFIX.as_bytes()).and_then(|rest| rest.strip_prefix(b" "))
+    else {
+        return false;
+    };
+    let Ok(words) = std::str::from_utf8(words) else { return false };
+    let is_key_byte =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.".contains(&byte);
+    let mut has_known = false;
+    for word in words.split(' ') {
+        match word.split_once('=') {
+            Some((key, _)) if !key.is_empty() && key.bytes().all(is_key_byte) => {
+                has_known = has_known || is_known(key);
+            }
+            _ => return false,
+        }
+    }
+    has_known
+}
+
+fn is_known(key: &str) -> bool {
+    let Some(key) = key.strip_prefix("src.").or_else(|| key.strip_prefix("dst.")) else {
+        return matches!(key, "event" | "latency_us" | "retransmits" | "nat" | "offset_us");
+    };
+    let key = key.strip_prefix("via.").unwrap_or(key);
+    matches!(key, "match" | "none") || Process::KEYS.contains(&key)
 }
 
 fn write_key(side: &str, name: &str, out: &mut String) {

@@ -59,6 +59,12 @@ pub enum SchemaError {
         /// The Arrow type of the contract.
         expected: String,
     },
+    /// A column is compressed in a way that is not built in.
+    #[error("compressed with {codec}, which this program does not read; write it again with zstd")]
+    Compression {
+        /// The way.
+        codec: &'static str,
+    },
     /// The Parquet library failed part way.
     #[error("damaged event file: {0}; use what `ebpfrec recover` makes of it, or record again")]
     Damaged(String),

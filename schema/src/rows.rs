@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 
 use crate::columns::{COLUMNS, Column, Event, for_each_column};
@@ -56,6 +57,9 @@ impl EventFile {
             if least < 0 {
                 return Err(SchemaError::Damaged("a column begins before the file".to_owned()));
             }
+            if let Some(codec) = not_built_in(chunk.compression()) {
+                return Err(SchemaError::Compression { codec });
+            }
         }
         for column in COLUMNS.iter().filter(|column| !column.nullable) {
             if footer.schema().index_of(column.name).is_err() {
@@ -63,6 +67,19 @@ impl EventFile {
             }
         }
         Ok(Self { file, footer, meta })
+    }
+
+    /// Checks that columns are there which a reader can do nothing without, though rows may leave them
+    /// out.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError::MissingColumn`].
+    pub fn require(&self, names: &[&'static str]) -> Result<(), SchemaError> {
+        match names.iter().find(|name| self.footer.schema().index_of(name).is_err()) {
+            Some(column) => Err(SchemaError::MissingColumn { column }),
+            None => Ok(()),
+        }
     }
 
     /// The metadata of the recording.
@@ -104,6 +121,15 @@ impl EventFile {
 fn wanted<'a>(names: &'a [&str]) -> impl Iterator<Item = &'static str> + 'a {
     let all = COLUMNS.iter().map(|column| column.name);
     all.filter(move |name| names.is_empty() || names.contains(name))
+}
+
+/// The name of a compression that the library is built without.
+fn not_built_in(compression: Compression) -> Option<&'static str> {
+    match compression {
+        Compression::BROTLI(_) => Some("brotli"),
+        Compression::LZO => Some("lzo"),
+        _ => None,
+    }
 }
 
 fn open_error(error: ParquetError) -> SchemaError {

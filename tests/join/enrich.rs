@@ -168,3 +168,23 @@ fn show_prints_a_line_per_packet_with_both_processes() {
     assert_eq!(last["src"]["exe"], "/usr/bin/curl");
     assert_eq!(last["dst"]["match"], "exact");
 }
+
+#[test]
+fn show_takes_no_comment_of_a_person_for_ours() {
+    let folder = scene();
+    let comment = |text: &str| (1, text.as_bytes().to_vec());
+    let theirs = comment("ebpf probe fires here, see ticket 12");
+    for (options, pid) in [
+        (&[theirs.clone(), comment("ebpf src.pid=5 dst.none=ambiguous")][..], Some(5)),
+        (&[theirs], None),
+    ] {
+        put(&folder, "in.pcapng", &pcapng(false, options));
+        let shown = crate::tools::ebpfjoin(folder.path(), &["show", "in.pcapng", "--json"]).stdout;
+        for line in String::from_utf8(shown).expect("text").lines() {
+            let packet: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            assert_eq!(packet["src"]["pid"].as_u64(), pid, "{packet}");
+            let reason = packet["dst"]["none"].as_str();
+            assert_eq!(reason, pid.map(|_| "ambiguous"), "{packet}");
+        }
+    }
+}

@@ -1,30 +1,27 @@
 //! Every error that a user can provoke, word for word: what is wrong, with what, and what to do.
 
 use std::fs::{self, File};
-use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
-use parquet::arrow::ArrowWriter;
-use parquet::file::metadata::KeyValue;
 use schema::meta::FileMeta;
 use tempfile::TempDir;
 
 use crate::bad_input::refused;
-use crate::scene::{meta, pcapng, put, rows, scene, write_events};
+use crate::scene::{meta, pcapng, put, scene, write_events};
 use crate::tools::{ebpfjoin, failure};
 
-const JOIN: [&str; 4] = ["in.pcapng", "ev.parquet", "-o", "out.pcapng"];
+/// The plainest join there is.
+pub(crate) const JOIN: [&str; 4] = ["in.pcapng", "ev.parquet", "-o", "out.pcapng"];
 
-fn ready() -> TempDir {
+/// A folder with a capture and its events.
+pub(crate) fn ready() -> TempDir {
     let folder = scene();
     put(&folder, "in.pcapng", &pcapng(false, &[]));
     folder
 }
 
 /// The error of [`JOIN`] with these options, which must leave nothing behind.
-fn error(folder: &TempDir, extra: &[&str]) -> String {
+pub(crate) fn error(folder: &TempDir, extra: &[&str]) -> String {
     refused(folder, &[&JOIN, extra].concat())
 }
 
@@ -33,6 +30,10 @@ fn captures_that_are_none_are_told_by_every_command() {
     let folder = ready();
     fs::create_dir(folder.path().join("folder")).expect("folder");
     put(&folder, "text", b"something else altogether");
+    let whole = pcapng(false, &[]);
+    let last = whole.windows(4).rposition(|bytes| bytes == [6, 0, 0, 0]).expect("a packet");
+    let (cut_at, left) = (last, 20);
+    put(&folder, "cut.pcapng", &whole[..last + left]);
     let not_a_capture = "not a capture: neither pcapng nor pcap; give a file of tcpdump, dumpcap \
                          or Wireshark";
     for (args, said) in [
@@ -47,6 +48,13 @@ fn captures_that_are_none_are_told_by_every_command() {
         (
             &["explain", "in.pcapng", "ev.parquet", "--frame", "9"],
             "there are only 8 packets in in.pcapng",
+        ),
+        (
+            &["explain", "cut.pcapng", "ev.parquet", "--frame", "8"],
+            &format!(
+                "there are only 7 packets in cut.pcapng before it is damaged at byte {cut_at}: cut off, \
+                 {left} bytes into a block; what follows can't be read"
+            ),
         ),
     ] {
         assert_eq!(refused(&folder, args), format!("ebpfjoin: {said}"), "{args:?}");
@@ -89,53 +97,6 @@ fn a_block_that_cannot_be_is_described() {
          everything before it was dealt with"
     );
     assert_eq!(fs::read(folder.path().join("out.pcapng")).expect("output"), whole[..28]);
-}
-
-/// A Parquet file with one column of numbers.
-fn write_table(path: &Path, version: Option<&str>) {
-    let numbers: ArrayRef = Arc::new(UInt32Array::from(vec![1]));
-    let batch = RecordBatch::try_from_iter([("ts", numbers)]).expect("batch");
-    let file = File::create(path).expect("created");
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("writer");
-    writer.write(&batch).expect("rows");
-    if let Some(version) = version {
-        let key = "ebpfrec.schema_version".to_owned();
-        writer.append_key_value_metadata(KeyValue::new(key, version.to_owned()));
-    }
-    writer.close().expect("footer");
-}
-
-#[test]
-fn event_files_that_are_none_are_told_for_what_they_are() {
-    let folder = ready();
-    let events = folder.path().join("ev.parquet");
-    for (version, said) in [
-        (
-            None,
-            "a Parquet file, but not one of ebpfrec (no `ebpfrec.schema_version` in its \
-             metadata); give the file that `ebpfrec --events` wrote",
-        ),
-        (Some("one"), "schema version `one` is not MAJOR.MINOR; the file is damaged, record again"),
-        (
-            Some("2.0"),
-            "schema version 2.0 is newer than this program understands (1.x); update ebpfjoin",
-        ),
-        (
-            Some("1.0"),
-            "column `boot_ns` is missing; the file is damaged or was rewritten, use the original",
-        ),
-    ] {
-        write_table(&events, version);
-        assert_eq!(error(&folder, &[]), format!("ebpfjoin: ev.parquet: {said}"));
-    }
-    // The rows themselves, not what tells where they are.
-    write_events(&events, &rows(), &meta());
-    let mut damaged = fs::read(&events).expect("events");
-    damaged[4..400].fill(0xff);
-    fs::write(&events, damaged).expect("written");
-    let said = error(&folder, &[]);
-    assert!(said.starts_with("ebpfjoin: ev.parquet: damaged event file: "), "{said}");
-    assert!(said.ends_with("; use what `ebpfrec recover` makes of it, or record again"), "{said}");
 }
 
 #[test]
@@ -280,6 +241,7 @@ fn what_cannot_be_printed_is_told() {
         &["show", "out.pcapng"][..],
         &["explain", "in.pcapng", "ev.parquet", "--frame", "1"],
         &["completions", "bash"],
+        &["in.pcapng", "ev.parquet", "-o", "again.pcapng", "--json"],
     ] {
         let full = File::options().write(true).open("/dev/full").expect("a full device");
         let mut command = Command::new(env!("CARGO_BIN_EXE_ebpfjoin"));

@@ -183,6 +183,13 @@ fn simple_packet_blocks_are_copied_and_say_no_time() {
         for side in ["source", "destination"] {
             assert_eq!(summary[side]["by_reason"], serde_json::json!({"no-time": 8}));
         }
+        // Their length is all that they say of themselves.
+        let shown = ebpfjoin(folder.path(), &["show", "out.pcapng", "--json"]).stdout;
+        let shown = String::from_utf8(shown).expect("text");
+        let lengths = shown.lines().map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).expect("JSON")["length"].as_u64()
+        });
+        assert!(lengths.eq(datagrams().iter().map(|data| Some(data.len() as u64))), "{shown}");
     }
 }
 

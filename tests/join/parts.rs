@@ -107,6 +107,46 @@ fn a_gap_that_nothing_accounts_for_is_a_loss() {
 }
 
 #[test]
+fn what_is_given_twice_is_read_once() {
+    let folder = scene();
+    put(&folder, "in.pcapng", &pcapng(false, &[]));
+    let at = |name: &str| folder.path().join(name);
+    write_parts(&at("parts"));
+    let (once, summary) = join(folder.path(), "parts");
+    assert_eq!(summary["twice"], serde_json::json!([]));
+    // A part of the folder, and a copy of another one, cut off at its end.
+    let [.., last] = rows();
+    write_events(&at("copy.parquet"), &[last], &FileMeta { complete: false, ..part(3) });
+    // Without a number it is known by its place alone.
+    fs::create_dir(at("old")).expect("folder");
+    write_events(&at("old/ev.parquet"), &rows(), &meta());
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("old/ev.parquet", at("link.parquet")).expect("link");
+    #[cfg(not(unix))]
+    fs::copy(at("old/ev.parquet"), at("link.parquet")).expect("copy");
+    for (args, rows, twice) in [
+        (&["parts", "parts/z.parquet", "copy.parquet"][..], 7, 2),
+        (&["copy.parquet", "parts"], 7, 1),
+        (&["ev.parquet", "./ev.parquet"], 5, 1),
+        (&["old", "link.parquet"], 5, 1),
+    ] {
+        let args = [&["in.pcapng"], args, &["-o", "out.pcapng"]].concat();
+        let output = ebpfjoin(folder.path(), &[&args[..], &["--json"]].concat());
+        assert!(output.status.success(), "{args:?}");
+        let summary: Value = serde_json::from_slice(&output.stdout).expect("a summary");
+        let recordings = summary["recordings"].as_array().expect("recordings");
+        assert_eq!((recordings.len(), &recordings[0]["rows"]), (1, &rows.into()), "{args:?}");
+        assert_eq!(summary["twice"].as_array().expect("a list").len(), twice, "{args:?}");
+        if rows == 7 {
+            assert!(fs::read(at("out.pcapng")).expect("output") == once, "{args:?}");
+        }
+        let told = ebpfjoin(folder.path(), &args).stderr;
+        let told = String::from_utf8(told).expect("text");
+        assert_eq!(told.matches(" is given twice; read once\n").count(), twice, "{told}");
+    }
+}
+
+#[test]
 fn folders_without_what_is_wanted_are_refused() {
     let folder = scene();
     put(&folder, "in.pcapng", &pcapng(false, &[]));

@@ -249,6 +249,27 @@ fn show_takes_what_fits_either_end() {
     let port = port.expect("a port");
     let of_port = either(&|end| end["port"] == port);
     assert_eq!(lines(&["--port", &port.to_string()]), of_port);
+    // What one process did to an end that is not its own.
+    let both = |options: &[&str], fits: &dyn Fn(&serde_json::Value, &serde_json::Value) -> bool| {
+        let of_both: Vec<_> = all
+            .iter()
+            .filter(|packet| {
+                let (src, dst) = (&packet["src"], &packet["dst"]);
+                fits(src, dst) || fits(dst, src)
+            })
+            .cloned()
+            .collect();
+        assert!(!of_both.is_empty() && of_both.len() < all.len(), "{options:?}");
+        assert_eq!(lines(options), of_both, "{options:?}");
+    };
+    both(&["--comm", "curl", "--port", "80"], &|a, b| a["comm"] == "curl" && b["port"] == 80);
+    both(&["--container", "web", "--pid", "4242"], &|a, b| {
+        a["container_name"] == "web" && b["pid"] == 4242
+    });
+    both(&["--reason", "remote", "--reason", "no-socket", "--host", "8.8.8.8"], &|a, b| {
+        a["none"] == "no-socket" && b["addr"] == "8.8.8.8"
+    });
+    assert!(lines(&["--comm", "curl", "--host", "8.8.8.8"]).is_empty());
     for bad in [["--match", "roughly"], ["--reason", "none"], ["--port", "70000"]] {
         let output = ebpfjoin(folder.path(), &[&["show", "out.pcapng"], &bad[..]].concat());
         assert_eq!(output.status.code(), Some(2), "{bad:?}");

@@ -7,7 +7,7 @@
 //!                                                         a packet, and what its two ends must say
 //! ```
 //!
-//! Further lines: `host NAME` begins another machine's recording; `recorded FROM TO` tells from when
+//! A process that was called otherwise before has `of=FORMER_NAME`. Further lines: `host NAME` begins another machine's recording; `recorded FROM TO` tells from when
 //! to when one was (0 to 100 otherwise); `args …` are options of `ebpfjoin`; `captured-on BOOT_ID`
 //! is what `ebpfrec` writes into the capture. `//` begins a comment.
 

@@ -224,4 +224,17 @@ impl Matcher {
         let handed = self.handed_over.has(life).then(|| self.recordings.handed_over(life, time_ns));
         handed.flatten().or(conversation.owner).or_else(|| self.recordings.lives.owner(life))
     }
+
+    /// Who holds it at `time_ns`, as that process is by then.
+    pub(crate) fn holder_at(&self, holder: Holder, time_ns: i64) -> Option<IdentityId> {
+        let owner = match holder {
+            Holder::Conversation(id) => self.owner(id, time_ns),
+            Holder::Listener(id) => {
+                let life = self.recordings.listener(id).life;
+                let handed = self.recordings.handed_over(life, time_ns);
+                handed.or_else(|| self.recordings.lives.owner(life))
+            }
+        };
+        owner.map(|id| self.recordings.identity_at(id, time_ns))
+    }
 }

@@ -160,7 +160,7 @@ impl OwnSyns {
                     }
                     // What was opened before the recording would have been told of at its start.
                     _ => {
-                        let from = host.recorded_from(entry.start_ns);
+                        let from = host.told_from(entry.start_ns);
                         // Of one whose beginning was lost the first row may be its end.
                         (life.opened != Kind::TcpConnect || became)
                             && from

@@ -126,7 +126,7 @@ impl Translations {
                 let is_first = !flow.iter().any(|former| former.lane == held.lane);
                 let start_ns = all[super::position(held.translation)].start_ns;
                 let earliest = start_ns.saturating_sub(windows.before_ns);
-                let since = hosts.get(usize::from(host.0)).and_then(|h| h.recorded_from(start_ns));
+                let since = hosts.get(usize::from(host.0)).and_then(|h| h.told_from(start_ns));
                 let is_first = is_first && since.is_none_or(|since| earliest <= since);
                 let earliest = earliest.min(held.from_ns);
                 let from_ns = if is_first { earliest } else { held.from_ns };

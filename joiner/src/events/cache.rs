@@ -9,9 +9,8 @@ use super::text::TextId;
 
 /// What the values of one batch's dictionaries mean, each worked out once.
 pub(super) struct BatchCache {
-    /// The process that a row tells of, and its number less one; only of the first of rows that say the
-    /// same.
-    pub(super) known: Vec<Option<(IdentityId, usize)>>,
+    /// The process that a row tells of; only of the first of rows that say the same.
+    pub(super) known: Vec<Option<IdentityId>>,
     /// By position of a local address, whether it was taken note of, and in which namespace.
     pub(super) noted: Vec<Option<Option<NamespaceId>>>,
     pub(super) user: Cached<TextId>,

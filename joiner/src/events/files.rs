@@ -1,6 +1,6 @@
 //! Which files are meant by what was given: event files, and folders with the parts of recordings.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
@@ -19,6 +19,8 @@ pub struct EventFiles {
     pub paths: Vec<PathBuf>,
     /// What was found in folders and is not finished: still being recorded, or cut off.
     pub unfinished: Vec<PathBuf>,
+    /// What is among `paths` already, itself or a copy of it, and is not read again.
+    pub twice: Vec<PathBuf>,
 }
 
 impl EventFiles {
@@ -62,9 +64,37 @@ impl EventFiles {
             let next = order.len();
             order.entry(meta.recording.clone()).or_insert(next);
         }
-        parts.sort_by_key(|(_, meta)| (order.get(&meta.recording).copied(), meta.part));
-        found.paths = parts.into_iter().map(|(path, _)| path).collect();
+        // Of two copies the one that is whole.
+        let is_cut = |meta: &FileMeta| !meta.recording.is_empty() && !meta.complete;
+        parts.sort_by_key(|(_, meta)| {
+            (order.get(&meta.recording).copied(), meta.part, is_cut(meta))
+        });
+        let mut known = HashSet::new();
+        for (path, meta) in parts {
+            let is_new = known.insert(Content::of(&path, meta));
+            if is_new { &mut found.paths } else { &mut found.twice }.push(path);
+        }
         Ok(found)
+    }
+}
+
+/// What tells the content of one file from that of another.
+#[derive(PartialEq, Eq, Hash)]
+enum Content {
+    /// A part of a recording, whose number is unique; what `ebpfrec recover` made of it is that part,
+    /// too.
+    Part(String, u32),
+    /// A file of before recordings had numbers.
+    File(PathBuf),
+}
+
+impl Content {
+    fn of(path: &Path, meta: FileMeta) -> Self {
+        if meta.recording.is_empty() {
+            Self::File(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+        } else {
+            Self::Part(meta.recording, meta.part)
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Host {
     /// When it was recorded: from, to, nanoseconds since 1970; parts that follow one another are
     /// one.
     pub recorded: Vec<(i64, i64)>,
+    /// Times before one of these of which there are rows, though not of all that happened: from, to.
+    lead_ins: Vec<(i64, i64)>,
     /// How its wall clock was set meanwhile.
     pub timeline: Timeline,
     /// When events were lost: from, to, nanoseconds since 1970.
@@ -41,6 +43,7 @@ impl Host {
             name,
             boot_id,
             recorded: vec![],
+            lead_ins: vec![],
             timeline: Timeline::default(),
             losses: vec![],
             lost_translations: vec![],
@@ -48,8 +51,11 @@ impl Host {
         }
     }
 
-    /// Takes note of a time that was recorded.
-    pub(crate) fn add_recorded(&mut self, (from, to): (i64, i64)) {
+    /// Takes note of a time that was recorded, whose first row is of `first_ns`.
+    pub(crate) fn add_recorded(&mut self, (from, to): (i64, i64), first_ns: i64) {
+        if first_ns < from {
+            self.lead_ins.push((first_ns, from));
+        }
         match self.recorded.iter_mut().find(|(start, end)| *start <= to && from <= *end) {
             Some((start, end)) => (*start, *end) = (from.min(*start), to.max(*end)),
             None => self.recorded.push((from, to)),
@@ -62,9 +68,16 @@ impl Host {
         here.map(|&(_, to)| to).max()
     }
 
-    /// Since when it was recorded without a break until `time_ns`; `None` if it was not then.
-    pub(crate) fn recorded_from(&self, time_ns: i64) -> Option<i64> {
-        let here = self.recorded.iter().filter(|&&(from, to)| from <= time_ns && time_ns <= to);
+    /// The same; a row of just before it was recorded counts as one of its beginning.
+    pub(crate) fn told_until(&self, time_ns: i64) -> Option<i64> {
+        let lead_in = self.lead_ins.iter().find(|&&(from, to)| from <= time_ns && time_ns < to);
+        self.recorded_until(lead_in.map_or(time_ns, |&(_, to)| to))
+    }
+
+    /// Since when there are rows without a break until `time_ns`; `None` if there are none of then.
+    pub(crate) fn told_from(&self, time_ns: i64) -> Option<i64> {
+        let all = self.recorded.iter().chain(&self.lead_ins);
+        let here = all.filter(|&&(from, to)| from <= time_ns && time_ns <= to);
         here.map(|&(from, _)| from).min()
     }
 
@@ -99,7 +112,8 @@ impl Host {
     /// Moves all times by what `moved` makes of them.
     pub(crate) fn shift(&mut self, moved: impl Fn(i64) -> i64) {
         let losses = self.losses.iter_mut().chain(&mut self.lost_translations);
-        for (from, to) in self.recorded.iter_mut().chain(losses) {
+        let recorded = self.recorded.iter_mut().chain(&mut self.lead_ins);
+        for (from, to) in recorded.chain(losses) {
             (*from, *to) = (moved(*from), moved(*to));
         }
     }
@@ -194,6 +208,20 @@ mod tests {
         assert!(!host.lost_at(3_999_999_999));
         assert!(host.lost_at(4_000_000_000) && host.lost_at(5_900_000_000));
         assert!(!host.lost_at(7_000_000_000) && host.lost_at(8_500_000_000));
+    }
+
+    #[test]
+    fn what_is_told_of_before_the_start_is_open_from_then_on() {
+        let mut host = Host::new("h".into(), "b".into());
+        host.add_recorded((100, 200), 90);
+        host.add_recorded((200, 300), 200);
+        assert!(!host.is_recorded(99) && host.is_recorded(100));
+        assert_eq!(
+            [89, 90, 99, 100, 301].map(|at| host.told_until(at).is_some()),
+            [false, true, true, true, false]
+        );
+        assert_eq!((host.told_until(95), host.recorded_until(95)), (Some(300), None));
+        assert_eq!((host.told_from(95), host.told_from(250)), (Some(90), Some(100)));
     }
 
     #[test]

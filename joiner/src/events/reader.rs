@@ -13,7 +13,7 @@ use super::clock::ClockReader;
 use super::decode::{self, Decoded};
 use super::facts::{BatchFacts, Facts};
 use super::host::{Host, HostId, RecordingInfo};
-use super::identity::{Identity, IdentityId};
+use super::identity::Identity;
 use super::life::{ConversationId, LifeId};
 use super::place::PlaceBuilder;
 use super::sequence::Sequence;
@@ -75,6 +75,11 @@ const COLUMNS: &[&str] = &[
     "mono_offset_ns",
 ];
 
+/// Those of them without which no end of any packet can be named: a file that lacks one would seem to
+/// tell that nobody had a socket.
+const NEEDED: &[&str] =
+    &["proto", "local_addr", "local_port", "remote_addr", "remote_port", "socket_cookie", "pid"];
+
 /// Rows whose sockets are looked up at the same time: as many as a processor waits for at once, and
 /// some more.
 const AHEAD: usize = 32;
@@ -104,8 +109,8 @@ pub(super) struct Builder {
     /// Positions of a life's listeners.
     listeners: HashMap<LifeId, Vec<usize>>,
     places: PlaceBuilder,
-    /// The first row that describes a process, by its number less one.
-    first_seen: Vec<(i64, IdentityId)>,
+    /// When the first row and the last one has an identity, by its number.
+    seen: Vec<(i64, i64)>,
     standing: tables::Standing,
     /// The numbers of the recording with the same index among the infos.
     recordings: Vec<Sequence>,
@@ -119,6 +124,7 @@ impl Builder {
         file: EventFile,
         threads: usize,
     ) -> Result<(), SchemaError> {
+        file.require(NEEDED)?;
         let meta = file.meta().clone();
         let host = self.host(&meta.host, &meta.boot_id);
         let mut part = Part {
@@ -159,8 +165,11 @@ impl Builder {
         })?;
         merge_losses(&mut part.lost, &meta.lost);
         let timeline = &self.out.hosts[usize::from(host.0)].timeline;
+        let first_ns = part.start_ns;
         if let Some(start) = parse_time(&meta.start) {
-            part.start_ns = part.start_ns.min(part.clock.first_steady(timeline, start));
+            // The first rows, of the clock and interfaces, are of before the hooks were attached: of
+            // that time they prove nothing.
+            part.start_ns = part.clock.first_steady(timeline, start);
         }
         if let Some(end) = parse_time(&meta.end) {
             part.end_ns = part.clock.steady(timeline, end);
@@ -168,7 +177,7 @@ impl Builder {
         // An empty recording without times covers nothing.
         if part.start_ns <= part.end_ns {
             let span = (part.start_ns, part.end_ns);
-            self.out.hosts[usize::from(host.0)].add_recorded(span);
+            self.out.hosts[usize::from(host.0)].add_recorded(span, first_ns);
         }
         let info = &mut self.out.infos[number];
         info.start_ns = info.start_ns.min(part.start_ns);

@@ -1,9 +1,11 @@
-//! Which packets are shown: those of which either end fits everything that was asked for. Of several
-//! values of one kind any will do.
+//! Which packets are shown: those that fit every option, each of which asks about either end by
+//! itself: a process that was refused and the port where nobody listened are not at the same one. Of
+//! several values of one option any will do.
 
 use std::net::IpAddr;
 
-use schema::annotation::{Match, Process, Reason, Side};
+use schema::Endpoint;
+use schema::annotation::{Annotation, Match, Process, Reason, Side};
 
 use super::Shown;
 
@@ -59,51 +61,69 @@ impl Filter {
 
     /// Whether a packet is to be shown.
     pub(super) fn takes(&self, shown: &Shown<'_>) -> bool {
-        self.is_open() || [true, false].into_iter().any(|is_source| self.fits(shown, is_source))
+        if self.is_open() {
+            return true;
+        }
+        let ends = [true, false].map(|is_source| End::of(shown, is_source));
+        let has_process =
+            |fits: &dyn Fn(&Process<'_>) -> bool| ends.iter().flat_map(End::processes).any(fits);
+        let has_end = |fits: &dyn Fn(&End<'_>) -> bool| ends.iter().any(fits);
+        any(&self.pid, |pid| has_process(&|process| process.pid == Some(*pid)))
+            && any(&self.comm, |comm| has_process(&|of| of.comm.as_deref() == Some(comm)))
+            && any(&self.container, |asked| has_process(&|of| is_in_container(of, asked)))
+            && any(&self.pod, |asked| has_process(&|of| is_in_pod(of, asked)))
+            && any(&self.host, |name| has_end(&|end| end.is_host(name)))
+            && any(&self.port, |port| has_end(&|end| end.port() == Some(*port)))
+            && any(&self.found, |found| has_end(&|end| end.outcome() == Some(Ok(*found))))
+            && any(&self.reason, |reason| has_end(&|end| end.outcome() == Some(Err(*reason))))
     }
+}
 
-    fn fits(&self, shown: &Shown<'_>, is_source: bool) -> bool {
-        let side = shown.annotation.as_ref().map(|of| if is_source { &of.src } else { &of.dst });
+/// One end of a packet.
+struct End<'a> {
+    side: Option<&'a Side<'a>>,
+    endpoint: Option<Endpoint>,
+}
+
+impl<'a> End<'a> {
+    fn of(shown: &'a Shown<'_>, is_source: bool) -> Self {
+        let of_side = |of: &'a Annotation<'_>| if is_source { &of.src } else { &of.dst };
         let tuple = shown.packet.map(|packet| packet.tuple);
-        let end = tuple.map(|tuple| if is_source { tuple.src } else { tuple.dst });
-        let processes = || {
-            let behind = side.and_then(|side| side.via.as_ref()).map(|via| &via.process);
-            side.map(|side| &side.process).into_iter().chain(behind)
-        };
-        let asked_of_process = !(self.pid.is_empty()
-            && self.comm.is_empty()
-            && self.container.is_empty()
-            && self.pod.is_empty());
-        let outcome = side.map(Side::outcome);
-        let is_host = |name: &String| {
-            let address = name.parse::<IpAddr>();
-            match (address, end) {
-                (Ok(address), Some(end)) => end.ip() == address,
-                _ => processes().any(|process| process.host.as_deref() == Some(name)),
-            }
-        };
-        (!asked_of_process || processes().any(|process| self.is_process(process)))
-            && any(&self.host, is_host)
-            && any(&self.port, |port| end.is_some_and(|end| end.port() == *port))
-            && any(&self.found, |found| outcome == Some(Ok(*found)))
-            && any(&self.reason, |reason| outcome == Some(Err(*reason)))
+        let endpoint = tuple.map(|tuple| if is_source { tuple.src } else { tuple.dst });
+        Self { side: shown.annotation.as_ref().map(of_side), endpoint }
     }
 
-    fn is_process(&self, process: &Process<'_>) -> bool {
-        let is_pod = |asked: &String| {
-            process.pod.as_deref().is_some_and(|pod| {
-                pod == asked || pod.split_once('/').is_some_and(|(_, name)| name == asked)
-            })
-        };
-        let is_container = |asked: &String| {
-            process.container_name.as_deref() == Some(asked)
-                || process.container_id.as_deref().is_some_and(|id| id.starts_with(asked.as_str()))
-        };
-        any(&self.pid, |pid| process.pid == Some(*pid))
-            && any(&self.comm, |comm| process.comm.as_deref() == Some(comm))
-            && any(&self.container, is_container)
-            && any(&self.pod, is_pod)
+    /// The process, and the one behind it, if it is a proxy.
+    fn processes(&self) -> impl Iterator<Item = &'a Process<'a>> + use<'a> {
+        let behind = self.side.and_then(|side| side.via.as_ref()).map(|via| &via.process);
+        self.side.map(|side| &side.process).into_iter().chain(behind)
     }
+
+    fn is_host(&self, name: &str) -> bool {
+        match (name.parse::<IpAddr>(), self.endpoint) {
+            (Ok(address), Some(endpoint)) => endpoint.ip() == address,
+            _ => self.processes().any(|process| process.host.as_deref() == Some(name)),
+        }
+    }
+
+    fn port(&self) -> Option<u16> {
+        self.endpoint.map(Endpoint::port)
+    }
+
+    fn outcome(&self) -> Option<Result<Match, Reason>> {
+        self.side.map(Side::outcome)
+    }
+}
+
+fn is_in_container(process: &Process<'_>, asked: &str) -> bool {
+    process.container_name.as_deref() == Some(asked)
+        || process.container_id.as_deref().is_some_and(|id| id.starts_with(asked))
+}
+
+fn is_in_pod(process: &Process<'_>, asked: &str) -> bool {
+    process.pod.as_deref().is_some_and(|pod| {
+        pod == asked || pod.split_once('/').is_some_and(|(_, name)| name == asked)
+    })
 }
 
 /// Whether one of what was asked for fits, or nothing was.

@@ -8,6 +8,7 @@ use schema::annotation::{self, Match, Process, Reason, Side};
 use serde_json::{Map, Value, json};
 
 use super::Shown;
+use crate::json::printable;
 
 pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> io::Result<()> {
     let time = shown.time_ns.and_then(|ns| u64::try_from(ns).ok()).map(|ns| {
@@ -29,7 +30,7 @@ pub(super) fn write(shown: &Shown<'_>, out: &mut impl Write) -> io::Result<()> {
         "nat": annotation.and_then(|a| a.nat.as_deref()),
         "offset_us": annotation.and_then(|a| a.offset_us),
     });
-    writeln!(out, "{object}")
+    writeln!(out, "{}", printable(&object.to_string()))
 }
 
 fn end(side: Option<&Side<'_>>, endpoint: Option<Endpoint>) -> Value {

@@ -1,6 +1,7 @@
 //! The summary for people.
 
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use schema::annotation::escape;
@@ -30,8 +31,11 @@ impl fmt::Display for Summary {
             writeln!(
                 f,
                 "{}: not finished, LEFT OUT (`ebpfrec recover` if it was cut off)",
-                path.display()
+                shown(path)
             )?;
+        }
+        for path in &self.twice {
+            writeln!(f, "{} is given twice; read once", shown(path))?;
         }
         for (host, clock) in &self.clocks {
             write_clock(f, host, clock)?;
@@ -57,6 +61,11 @@ impl fmt::Display for Summary {
     }
 }
 
+/// A file may be called anything.
+fn shown(path: &Path) -> String {
+    escape::printable(&path.to_string_lossy()).into_owned()
+}
+
 /// Nothing, where the clocks agree, or nothing tells that they don't.
 fn write_clock(f: &mut fmt::Formatter<'_>, host: &str, clock: &Estimate) -> fmt::Result {
     if clock.use_ == Use::NotNeeded {
@@ -77,7 +86,7 @@ fn write_clock(f: &mut fmt::Formatter<'_>, host: &str, clock: &Estimate) -> fmt:
 fn write_recording(f: &mut fmt::Formatter<'_>, info: &RecordingInfo) -> fmt::Result {
     let mut host = String::new();
     escape::encode(&info.host, &mut host);
-    write!(f, "{}", info.path.display())?;
+    write!(f, "{}", shown(&info.path))?;
     if info.parts > 1 {
         write!(f, " and {} more parts", info.parts - 1)?;
     }

@@ -52,6 +52,7 @@ fn summary() -> Summary {
         output: "out.pcapng".into(),
         recordings: vec![whole, cut],
         unfinished: vec!["d/c.parquet.partial".into()],
+        twice: vec!["d/copy.parquet".into()],
         clocks: vec![],
         captured_on: None,
         counts,
@@ -74,6 +75,7 @@ fn the_table_tells_every_match_reason_and_loss() {
 a.parquet: host web-1, 12 rows, 2023-11-14T22:13:20Z to 2023-11-14T22:14:21Z (61.5 s)
 b.parquet and 2 more parts: host %1B[2Jevil, 12 rows, no time known, INCOMPLETE (no clean end), LOST 3 (ring), LOST 1 (con%0Atrack), LOST 9 rows without a word, 2 earlier parts are not there
 d/c.parquet.partial: not finished, LEFT OUT (`ebpfrec recover` if it was cut off)
+d/copy.parquet is given twice; read once
                             source         destination
 named                            2  50.0 %           1  25.0 %
   exact                          1  25.0 %           0   0.0 %

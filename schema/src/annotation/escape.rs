@@ -24,14 +24,36 @@ pub fn encode(text: &str, out: &mut String) {
     }
 }
 
-/// Whether `ch` may not stand for itself: white space and control characters of any script, and
-/// the marks that reorder a line on the screen.
+/// `text` for people, who may have it from anybody: as [`encode`] has it, but that spaces and `%` stand
+/// for themselves. It is not to be read back.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let stands = |ch: char| matches!(ch, ' ' | '%') || !needs_escape(ch);
+    if text.chars().all(stands) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for ch in text.chars() {
+        if stands(ch) {
+            out.push(ch);
+        } else {
+            encode(ch.encode_utf8(&mut [0; 4]), &mut out);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Whether `ch` may not stand for itself: white space and control characters of any script, what is not
+/// seen at all, and the marks that reorder a line on the screen.
 #[must_use]
 pub fn needs_escape(ch: char) -> bool {
     match ch {
         '%' => true,
         '!'..='~' => false,
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' => {
+            true
+        }
+        '\u{200b}' | '\u{feff}' => true,
         _ => ch.is_control() || ch.is_whitespace(),
     }
 }
@@ -82,6 +104,13 @@ mod tests {
         assert_eq!(encoded("a b\nc%d\u{7f}"), "a%20b%0Ac%25d%7F");
         assert_eq!(encoded("caf\u{e9}=1"), "caf\u{e9}=1");
         assert_eq!(encoded("\u{85}\u{2028}\u{202e}"), "%C2%85%E2%80%A8%E2%80%AE");
+        assert_eq!(encoded("\u{61c}\u{200b}\u{feff}"), "%D8%9C%E2%80%8B%EF%BB%BF");
+    }
+
+    #[test]
+    fn people_read_what_does_no_harm() {
+        assert_eq!(printable("a b%20 caf\u{e9}"), "a b%20 caf\u{e9}");
+        assert_eq!(printable("a b\u{1b}[2J\n\u{9b}\u{202e}"), "a b%1B[2J%0A%C2%9B%E2%80%AE");
     }
 
     #[test]

@@ -75,7 +75,31 @@ fn later_keys_and_words_are_ignored_and_foreign_comments_refused() {
     assert_eq!((read.src.found, read.dst.none, read.dst.process.pid), (None, None, None));
     assert_eq!(Annotation::decode("ebpfish src.pid=1"), None);
     assert_eq!(Annotation::decode("PID: 1"), None);
-    assert_eq!(Annotation::decode("ebpf"), Some(Annotation::default()));
+}
+
+#[test]
+fn what_a_person_writes_of_ebpf_is_theirs() {
+    for theirs in [
+        "ebpf",
+        "ebpf ",
+        "ebpf probe fires here, see ticket 12",
+        "ebpf src.pid=1 was here",
+        "ebpf  src.pid=1",
+        "ebpf src.pid=1 ",
+        "ebpf see http://example.com/?src.pid=1",
+        "ebpf hop=3",
+        "ebpf Src.pid=1",
+        "ebpf =1",
+        "Ebpf src.pid=1",
+    ] {
+        assert_eq!(Annotation::decode(theirs), None, "{theirs}");
+    }
+    assert!(!is_ours(b"ebpf src.comm=\xff"));
+    for ours in
+        ["ebpf src.none=remote", "ebpf hop=3 dst.via.proc=1", "ebpf nat=a>b", "ebpf src.comm==="]
+    {
+        assert!(is_ours(ours.as_bytes()), "{ours}");
+    }
 }
 
 #[test]
@@ -140,7 +164,7 @@ proptest! {
             src, dst, event: Some(Kind::ALL[kind]), latency_us, retransmits: None, nat, offset_us,
         };
         let line = encoded(&annotation);
-        prop_assert!(!line.contains('\n'));
+        prop_assert!(!line.contains('\n') && is_ours(line.as_bytes()));
         prop_assert_eq!(Annotation::decode(&line), Some(annotation));
     }
 

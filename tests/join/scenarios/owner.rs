@@ -1,6 +1,6 @@
 //! Whose a socket is: the worker behind a listener, who was handed it, and what its program was.
 
-use crate::spec::check;
+use crate::spec::{Spec, check};
 
 #[test]
 fn the_first_reader_of_an_accepted_socket_has_it_for_life() {
@@ -52,6 +52,40 @@ fn a_process_is_what_it_ran_at_that_time() {
          1.5 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = sh exact | remote
          3.5 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = curl exact | remote",
     );
+}
+
+#[test]
+fn a_process_that_calls_itself_otherwise_is_named_as_its_socket_tells() {
+    let spec = Spec::new(
+        "0.1 exec env of=sh
+         0.2 exec python3.11 of=sh
+         1.0 tcp_connect worker-7#1 10.0.0.1:4000 > 10.0.0.2:80 of=sh
+         3.0 tcp_connect worker-8#2 10.0.0.1:4001 > 10.0.0.2:80 of=sh
+         1.5 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = worker-7 exact | remote
+         3.5 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = worker-7 exact | remote
+         3.5 pkt 10.0.0.1:4001 > 10.0.0.2:80 . = worker-8 exact | remote",
+    );
+    spec.check();
+    let told = spec.explain(1);
+    assert!(told.contains("  = worker-7[1002], exact") && !told.contains("python"), "{told}");
+}
+
+#[test]
+fn a_socket_of_before_an_exec_goes_by_what_the_process_is_called_after_it() {
+    let spec = Spec::new(
+        "1.0 tcp_connect sh#1 10.0.0.1:4000 > 10.0.0.2:80
+         3.0 exec python3.11 of=sh
+         4.0 tcp_connect worker-7#2 10.0.0.1:4001 > 10.0.0.2:80 of=sh
+         1.5 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = sh exact | remote
+         3.5 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = python3.11 exact | remote
+         3.9 pkt 10.0.0.1:4001 > 10.0.0.2:80 S = worker-7 early | remote
+         4.5 pkt 10.0.0.1:4001 > 10.0.0.2:80 . = worker-7 exact | remote
+         4.5 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = worker-7 exact | remote",
+    );
+    spec.check();
+    // Every line of it names the process as it was when the packet passed.
+    let told = spec.explain(2);
+    assert!(told.contains("    python3.11[1001], tcp_connect") && !told.contains("sh["), "{told}");
 }
 
 #[test]

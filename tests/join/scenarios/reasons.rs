@@ -31,6 +31,20 @@ fn addresses_of_recorded_hosts_have_sockets_or_none() {
 }
 
 #[test]
+fn before_the_hooks_were_attached_nothing_was_recorded() {
+    // Interfaces and the clock are looked at first; some hooks are there before others.
+    check(
+        "recorded 10 20
+         9.5 interface if=eth0 index=2 10.0.0.1 ns=1
+         9.9 tcp_connect curl#1 10.0.0.1:4000 > 10.0.0.2:80
+         9.7 pkt 10.0.0.1:4001 > 10.0.0.2:80 . = before-recording | remote
+         10.1 pkt 10.0.0.1:4001 > 10.0.0.2:80 . = no-socket | remote
+         9.95 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = curl exact | remote
+         15.0 pkt 10.0.0.1:4000 > 10.0.0.2:80 . = curl exact | remote",
+    );
+}
+
+#[test]
 fn outside_the_recording() {
     check(
         "recorded 10 20

@@ -68,7 +68,10 @@ pub(super) fn parse<'a>(
     } else if kind == "exec" {
         let name = plain.next().expect("a name");
         process(&mut row, name, pids);
-        row.pid = Some(pids.of(value(words, "of").expect("of=")));
+    }
+    // By another name.
+    if let Some(of) = value(words, "of") {
+        row.pid = Some(pids.of(of));
     }
     if row.direction.is_none() {
         row.direction = match kind {

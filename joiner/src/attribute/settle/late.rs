@@ -78,7 +78,7 @@ impl End<'_> {
             }
             // Of a connection since the recording no row tells.
             if life.closed.is_some()
-                && host.recorded_until(entry.end_ns).is_some_and(|until| until < time_ns)
+                && host.told_until(entry.end_ns).is_some_and(|until| until < time_ns)
             {
                 return Speaks::No;
             }

@@ -20,7 +20,7 @@ impl Builder {
         drop(self.conversations);
         out.identities = self.identities.into_iter().collect();
         out.places = self.places.finish();
-        out.programs.finish(&out.identities, &self.first_seen);
+        out.programs.finish(&out.identities, &self.seen);
         for (info, numbers) in out.infos.iter_mut().zip(self.recordings) {
             info.missing_parts = numbers.missing_parts;
             info.missing_rows = numbers.missing_rows.saturating_sub(told_rows(&info.lost));
@@ -42,7 +42,7 @@ impl Builder {
                 continue;
             }
             let (host, last_ns) = (&out.hosts[usize::from(life.host.0)], life.end_ns);
-            let until = host.recorded_until(last_ns).unwrap_or(last_ns);
+            let until = host.told_until(last_ns).unwrap_or(last_ns);
             // The close may be among what was lost, or in a part that is missing. The recorder tells
             // again afterwards what is still open.
             let loss = host.first_loss(last_ns).filter(|&loss| loss < until);

@@ -52,9 +52,9 @@ impl Builder {
             Kind::Interface => self.add_interface(row, cache, spaces),
             Kind::Forward => self.add_forward(row),
             Kind::Exec => {
-                if let Some(identity) = self.who(row, cache) {
-                    let process = self.identities[position(identity.0)].proc;
-                    self.out.programs.exec(process, time_ns, identity);
+                if let Some(id) = self.who(row, cache) {
+                    let identity = &self.identities[position(id.0)];
+                    self.out.programs.exec(time_ns, (id, identity));
                 }
             }
             Kind::Exit | Kind::Clock => {}
@@ -263,33 +263,31 @@ impl Builder {
     /// The process of a row: as the first row of the batch has it that describes the same.
     fn who(&mut self, row: Row<'_, '_>, cache: &mut BatchCache) -> Option<IdentityId> {
         let first = Some(row.facts.alike).filter(|&first| first != facts::NONE)?;
-        if let Some(&Some((id, process))) = cache.known.get(position(first)) {
-            self.see(process, id, row.time_ns);
+        if let Some(&Some(id)) = cache.known.get(position(first)) {
+            self.see(id, row.time_ns);
             return Some(id);
         }
-        let (id, process) = self.identity(row, cache)?;
-        self.see(process, id, row.time_ns);
+        let id = self.identity(row, cache)?;
+        self.see(id, row.time_ns);
         if let Some(known) = cache.known.get_mut(position(first)) {
-            *known = Some((id, process));
+            *known = Some(id);
         }
         Some(id)
     }
 
     /// A row describes a process.
-    fn see(&mut self, process: usize, id: IdentityId, time_ns: i64) {
-        match self.first_seen.get_mut(process) {
-            Some(first) if first.0 <= time_ns => {}
-            Some(first) => *first = (time_ns, id),
-            None => self.first_seen.push((time_ns, id)),
+    fn see(&mut self, id: IdentityId, time_ns: i64) {
+        match self.seen.get_mut(position(id.0)) {
+            Some((first, last)) => {
+                *first = time_ns.min(*first);
+                *last = time_ns.max(*last);
+            }
+            None => self.seen.push((time_ns, time_ns)),
         }
     }
 
-    /// The process of a row, the same for the same description; and its number less one.
-    fn identity(
-        &mut self,
-        row: Row<'_, '_>,
-        cache: &mut BatchCache,
-    ) -> Option<(IdentityId, usize)> {
+    /// The process of a row, the same for the same description.
+    fn identity(&mut self, row: Row<'_, '_>, cache: &mut BatchCache) -> Option<IdentityId> {
         let Row { host, columns, row: at, .. } = row;
         let pid = columns.pid.get(at)?;
         let start = columns.start_ts.get(at).unwrap_or(0);
@@ -322,7 +320,6 @@ impl Builder {
         identity.container_image = container.image;
         identity.pod = container.pod;
         let (id, _) = self.identities.insert_full(identity);
-        let id = IdentityId(u32::try_from(id).unwrap_or(u32::MAX));
-        Some((id, process))
+        Some(IdentityId(u32::try_from(id).unwrap_or(u32::MAX)))
     }
 }
