@@ -18,7 +18,7 @@ use crate::chunk::{Cut, Framing, Piece};
 use crate::cut::{Cutter, End, Why};
 use crate::input::{Buffer, PIECE};
 use crate::scan::{Damage, ScanError, cut_off};
-use crate::survey::{Survey, survey};
+use crate::survey::{Survey, survey_piece};
 use crate::turns::Turns;
 
 /// Bytes behind a piece that are read with it, so that its last block is whole most often.
@@ -181,7 +181,7 @@ impl<'a> Surveyor<'a> {
         if cutter.descriptions != descriptions {
             return Ok(None);
         }
-        let survey = self.survey(piece);
+        let survey = survey_piece(piece, self.known);
         Ok(Some(Guess { begin: piece.offset + begin as u64, cutter, end, survey }))
     }
 
@@ -207,7 +207,7 @@ impl<'a> Surveyor<'a> {
             piece.cuts.clear();
             let begin = size(found.at - piece.offset);
             let end = self.cut(&mut found.cutter, piece, (begin, limit), LONGEST)?;
-            (end, self.survey(piece))
+            (end, survey_piece(piece, self.known))
         };
         found.survey.append(survey);
         if !piece.cuts.is_empty() {
@@ -245,14 +245,6 @@ impl<'a> Surveyor<'a> {
             piece.buffer.extend_at(self.file, piece.offset + length as u64, more)?;
             begin = end.at;
         }
-    }
-
-    fn survey(&self, piece: &Piece) -> Survey {
-        let mut all = Survey::default();
-        for chunk in piece.chunks() {
-            all.append(survey(&chunk, self.known));
-        }
-        all
     }
 }
 

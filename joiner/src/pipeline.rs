@@ -24,7 +24,7 @@ use crate::report::traffic::Traffic;
 use crate::scan::{Damage, ScanError};
 use crate::source::Source;
 use crate::summary::Counts;
-use crate::survey::{Survey, survey};
+use crate::survey::{Survey, survey_piece};
 use crate::turns::Turns;
 
 mod pass;
@@ -138,11 +138,10 @@ impl Pipeline {
             || {
                 let mut piece = Piece::default();
                 while let Some(number) = feed.next(&mut piece)? {
-                    let surveys: Vec<Survey> =
-                        piece.chunks().map(|chunk| survey(&chunk, known)).collect();
+                    let next = survey_piece(&piece, known);
                     let turn = |(layout, all): &mut (Layout, Survey)| {
                         layout.push(&piece);
-                        surveys.into_iter().for_each(|next| all.append(next));
+                        all.append(next);
                     };
                     if found.take(number, turn).is_none() {
                         break;

@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod blocks;
+#[cfg(target_os = "linux")]
+mod bounds;
 mod browser;
 #[path = "../support/copy.rs"]
 mod copy;

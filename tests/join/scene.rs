@@ -268,3 +268,21 @@ pub(crate) fn pcap(big: bool, nano: bool) -> Vec<u8> {
 pub(crate) fn put(folder: &TempDir, name: &str, bytes: &[u8]) {
     fs::write(folder.path().join(name), bytes).expect("written");
 }
+
+/// A section header that tells no length.
+pub(crate) fn begin(order: &Order) -> Vec<u8> {
+    let mut header = order.u32(0x1a2b_3c4d);
+    header.extend(order.u16(1));
+    header.extend(order.u16(0));
+    header.extend([0xff; 8]);
+    order.block(0x0a0d_0d0a, &header)
+}
+
+/// An interface of raw IP packets, whose times count nanoseconds.
+pub(crate) fn described(order: &Order, name: &str) -> Vec<u8> {
+    let mut body = order.u16(101);
+    body.extend(order.u16(0));
+    body.extend(order.u32(0));
+    body.extend(order.options(&[(2, name.into()), (9, vec![9])]));
+    order.block(1, &body)
+}

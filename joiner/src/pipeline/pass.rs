@@ -11,7 +11,7 @@ use crate::examine::{Examiner, Memory};
 use crate::feed::Feed;
 use crate::mark::Decisions;
 use crate::output::Output;
-use crate::packets::{self, PacketTable};
+use crate::packets::{PacketTable, Rows};
 use crate::report::collect::Collected;
 use crate::report::traffic::Traffic;
 use crate::sequence::{Form, Sequencer};
@@ -117,8 +117,7 @@ impl<'a, 'b, W: Write + Send> Pass<'a, 'b, W> {
                 output.render((self.examiner, self.mode.extras), chunk, decided, &memory.labels);
             }
             let rows = self.has_table.then(|| self.rows(&piece, &found, first));
-            let turn =
-                |sink: &mut Sink<'_, W>| sink.write(&output, rows.as_deref(), piece.length());
+            let turn = |sink: &mut Sink<'_, W>| sink.write(&output, rows.as_ref(), piece.length());
             match self.sink.take(number, turn) {
                 None => break,
                 Some(written) => written.map_err(PipelineError::Write)?,
@@ -157,16 +156,15 @@ impl<'a, 'b, W: Write + Send> Pass<'a, 'b, W> {
     }
 
     /// The rows of all packets of `piece`, before which there were `first`.
-    fn rows(&self, piece: &Piece, found: &[Found], first: u64) -> Vec<RecordBatch> {
+    fn rows(&self, piece: &Piece, found: &[Found], first: u64) -> RecordBatch {
         let recordings = self.examiner.matcher.recordings();
-        let mut frame = first + 1;
-        let rows = piece.chunks().zip(found).map(|(chunk, found)| {
+        let (mut rows, mut frame) = (Rows::default(), first + 1);
+        for (chunk, found) in piece.chunks().zip(found) {
             let packets = &found.decisions.own;
-            let rows = packets::rows(&chunk, packets, frame, recordings);
+            rows.append(&chunk, packets, frame, recordings);
             frame += packets.len() as u64;
-            rows
-        });
-        rows.collect()
+        }
+        rows.finish()
     }
 }
 
@@ -174,13 +172,11 @@ impl<W: Write> Sink<'_, W> {
     fn write(
         &mut self,
         output: &Output,
-        rows: Option<&[RecordBatch]>,
+        rows: Option<&RecordBatch>,
         length: u64,
     ) -> io::Result<()> {
-        if let Some(table) = &mut self.table {
-            for rows in rows.unwrap_or_default() {
-                table.write(rows)?;
-            }
+        if let (Some(table), Some(rows)) = (&mut self.table, rows) {
+            table.write(rows)?;
         }
         self.output.write_all(&output.bytes)?;
         let totals = &mut self.totals;

@@ -1,0 +1,63 @@
+//! Captures of odd shapes, all of them valid, take no more memory and time than their bytes are worth.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use crate::blocks::{read, stripped};
+use crate::scene::{Order, begin, datagrams, described, packet_ns, put, scene};
+use crate::tools::ebpfjoin_within;
+
+/// MiB of addresses, most of which are never touched, and seconds in a build for debugging.
+const LITTLE: [u32; 2] = [300, 6];
+
+/// Joins `in.pcapng` by one thread; nothing but annotations may be added.
+fn joined(folder: &TempDir, limits: [u32; 2], more: &[&str]) -> Vec<u8> {
+    let args = ["in.pcapng", "ev.parquet", "-o", "out.pcapng", "--threads", "1", "--json"];
+    let output = ebpfjoin_within(folder.path(), limits, &[&args, more].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {stderr}", output.status);
+    let file = |name: &str| fs::read(folder.path().join(name)).expect("a capture");
+    let output = file("out.pcapng");
+    assert!(stripped(read(&output)) == read(&file("in.pcapng")), "nothing else is changed");
+    output
+}
+
+/// Packet `number`, of this interface.
+fn packet(order: &Order, number: usize, interface: u32) -> Vec<u8> {
+    let packets = datagrams();
+    let number = number % packets.len();
+    let mut packet = order.packet(packet_ns(number), &packets[number], &[]);
+    packet[8..12].copy_from_slice(&order.u32(interface));
+    packet
+}
+
+#[test]
+fn interfaces_that_are_described_one_by_one_between_packets() {
+    let (order, folder) = (Order { big: false }, scene());
+    let mut file = begin(&order);
+    for number in 0..20_000 {
+        file.extend(described(&order, &format!("veth{number}")));
+        file.extend(packet(&order, number as usize, number));
+    }
+    put(&folder, "in.pcapng", &file);
+    let plain = joined(&folder, LITTLE, &[]);
+    // As a stream.
+    fs::rename(folder.path().join("in.pcapng"), folder.path().join("plain")).expect("moved");
+    let script = "ulimit -v 300000 && ulimit -t 6 && cat plain | \"$0\" \"$@\"";
+    let status = std::process::Command::new("sh")
+        .current_dir(folder.path())
+        .args(["-c", script, env!("CARGO_BIN_EXE_ebpfjoin")])
+        .args(["-", "ev.parquet", "-o", "piped.pcapng", "--threads", "1", "--quiet"])
+        .status();
+    assert!(status.expect("a shell").success());
+    assert!(fs::read(folder.path().join("piped.pcapng")).expect("output") == plain);
+}
+
+#[test]
+fn sections_of_one_packet_with_a_table_and_a_report() {
+    let (order, folder) = (Order { big: false }, scene());
+    let section = [begin(&order), described(&order, "eth0"), packet(&order, 3, 0)].concat();
+    put(&folder, "in.pcapng", &section.repeat(5000));
+    joined(&folder, LITTLE, &["--packets", "rows.parquet", "--report", "report.html"]);
+}
