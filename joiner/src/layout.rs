@@ -16,7 +16,7 @@ use crate::block::MAX_BLOCK;
 use crate::block::legacy::Legacy;
 use crate::chunk::{Cut, Framing, Piece};
 use crate::cut::{Cutter, End, Why};
-use crate::input::{Buffer, PIECE};
+use crate::input::{Buffer, MOST_AT_ONCE, PIECE};
 use crate::scan::{Damage, ScanError, cut_off};
 use crate::survey::{Survey, survey_piece};
 use crate::turns::Turns;
@@ -27,9 +27,8 @@ const BEHIND: usize = 2 << 10;
 /// fit.
 const MORE: usize = 68 << 10;
 
-/// Bytes that are read to make a block whole: none is longer, and what claims to be is told as damage by
-/// who reads it whole.
-const LONGEST: usize = 2 * MAX_BLOCK as usize;
+/// Bytes that are read to make a block whole: none is longer, and what claims to be is told as damage.
+const LONGEST: usize = MAX_BLOCK as usize;
 
 /// Where the pieces of a capture are.
 #[derive(Debug, Default)]
@@ -241,7 +240,7 @@ impl<'a> Surveyor<'a> {
             if !is_short || length - end.at > most {
                 return Ok(end);
             }
-            let more = size(left.min((length - limit).max(MORE) as u64));
+            let more = size(left.min((length - limit).clamp(MORE, MOST_AT_ONCE) as u64));
             piece.buffer.extend_at(self.file, piece.offset + length as u64, more)?;
             begin = end.at;
         }

@@ -7,6 +7,7 @@ use crate::block::packet::{Added, PacketBlock};
 use crate::chunk::{Chunk, Item};
 use crate::examine::{Examined, Examiner};
 use crate::extra::edits::{Edit, Extras};
+use crate::input::LARGE;
 use crate::label::{Labels, Rendered};
 use crate::mark::{Decisions, Mark};
 use crate::render::Phrases;
@@ -42,6 +43,9 @@ impl Output {
     pub(crate) fn clear(&mut self) {
         let Self { bytes, annotated, growth, cut_options, .. } = self;
         bytes.clear();
+        if bytes.capacity() > LARGE {
+            *bytes = vec![];
+        }
         (*annotated, *growth, *cut_options) = (0, 0, 0);
     }
 

@@ -61,3 +61,58 @@ fn sections_of_one_packet_with_a_table_and_a_report() {
     put(&folder, "in.pcapng", &section.repeat(5000));
     joined(&folder, LITTLE, &["--packets", "rows.parquet", "--report", "report.html"]);
 }
+
+/// A block of somebody else's, of so many bytes.
+fn custom(order: &Order, length: usize) -> Vec<u8> {
+    let mut body = order.u32(32_473);
+    body.resize(length - 12, 0x5a);
+    order.block(0x4000_0bad, &body)
+}
+
+#[test]
+fn blocks_as_long_as_wireshark_takes_them() {
+    const LONGEST: usize = 134_348_832;
+    let (order, folder) = (Order { big: true }, scene());
+    let head = [begin(&order), described(&order, "eth0"), packet(&order, 3, 0)].concat();
+    let last = packet(&order, 4, 0);
+    // In a file each thread looks for beginnings in all of it, which takes long without optimization.
+    for (length, captures) in [(20 << 20, &["in.pcapng", "-"][..]), (LONGEST, &["-"])] {
+        put(&folder, "in.pcapng", &[&head[..], &custom(&order, length), &last].concat());
+        for capture in captures {
+            let script = "exec \"$0\" \"$@\" < in.pcapng";
+            let output = std::process::Command::new("sh")
+                .current_dir(folder.path())
+                .args(["-c", script, env!("CARGO_BIN_EXE_ebpfjoin"), capture, "ev.parquet"])
+                .args(["-o", "out.pcapng", "--json"])
+                .output()
+                .expect("a shell");
+            let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert_eq!(summary["damage"], serde_json::Value::Null, "{length}");
+            assert_eq!(summary["packets"], 2, "{length}");
+        }
+    }
+}
+
+#[test]
+fn a_block_that_only_claims_to_be_long() {
+    let (order, folder) = (Order { big: false }, scene());
+    let mut file = [begin(&order), described(&order, "eth0"), packet(&order, 3, 0)].concat();
+    let end = file.len();
+    file.extend(custom(&order, 1000));
+    file[end + 4..end + 8].copy_from_slice(&order.u32(128 << 20));
+    put(&folder, "in.pcapng", &file);
+    for capture in ["in.pcapng", "/dev/stdin"] {
+        let script = "ulimit -v 100000; cat in.pcapng | \"$0\" \"$@\"";
+        let output = std::process::Command::new("sh")
+            .current_dir(folder.path())
+            .args(["-c", script, env!("CARGO_BIN_EXE_ebpfjoin"), capture, "ev.parquet"])
+            .args(["-o", "out.pcapng", "--threads", "1", "--quiet"])
+            .output()
+            .expect("a shell");
+        let want = format!(
+            "ebpfjoin: {capture}: damaged at byte {end}, after 1 packet: cut off, 1000 bytes into a \
+             block; everything before it was dealt with\n"
+        );
+        assert_eq!(String::from_utf8_lossy(&output.stderr), want);
+    }
+}

@@ -12,7 +12,7 @@ use schema::annotation::option::{ByteOrder, padding};
 
 use super::interface::{Clock, Description};
 use super::packet::Added;
-use super::{ENHANCED_PACKET, MAX_BLOCK, Step, section};
+use super::{ENHANCED_PACKET, MAX_PACKET, Step, section};
 use crate::decode::LinkType;
 
 const MAGIC_MICROSECONDS: u32 = 0xa1b2_c3d4;
@@ -112,7 +112,7 @@ impl Legacy {
             self.order.u32([header[at], header[at + 1], header[at + 2], header[at + 3]])
         };
         let captured = word(8);
-        if captured > MAX_BLOCK {
+        if captured > MAX_PACKET {
             return Step::Damaged(format!("a packet that claims {captured} captured bytes"));
         }
         let Some(bytes) = bytes.get(..self.record + captured as usize) else {
