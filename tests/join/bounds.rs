@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::blocks::{read, stripped};
+use crate::blocks::{comments, read, stripped};
 use crate::scene::{Order, begin, datagrams, described, packet_ns, put, scene};
 use crate::tools::ebpfjoin_within;
 
@@ -115,4 +115,29 @@ fn a_block_that_only_claims_to_be_long() {
         );
         assert_eq!(String::from_utf8_lossy(&output.stderr), want);
     }
+}
+
+#[test]
+fn more_interfaces_than_anybody_has() {
+    let (order, folder) = (Order { big: false }, scene());
+    let mut bare = order.u16(101);
+    bare.resize(8, 0);
+    let bare = order.block(1, &bare);
+    let mut file = [begin(&order), described(&order, "eth0"), bare.repeat(70_000)].concat();
+    file.extend(
+        [described(&order, "eth1"), packet(&order, 3, 0), packet(&order, 4, 70_001)].concat(),
+    );
+    put(&folder, "in.pcapng", &file);
+    let output = joined(&folder, LITTLE, &[]);
+    assert!(comments(&read(&output)).iter().all(Option::is_some));
+
+    // Of the last one that is known, and of one that there is no room for.
+    let known = (1 << 20) - 1;
+    let mut file = [begin(&order), bare.repeat(known - 1), described(&order, "eth0")].concat();
+    file.extend([described(&order, "eth1"), packet(&order, 3, known as u32 - 1)].concat());
+    file.extend(packet(&order, 4, known as u32));
+    put(&folder, "in.pcapng", &file);
+    let output = joined(&folder, [400, 20], &[]);
+    let comments = comments(&read(&output));
+    assert!(comments[0].is_some() && comments[1].is_none());
 }
