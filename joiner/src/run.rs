@@ -246,13 +246,13 @@ fn protect_inputs(config: &Config, events: &EventFiles) -> Result<(), RunError> 
             }
         }
     }
-    let place = |path: &PathBuf| std::path::absolute(path).ok();
     let more = [("--report", &config.report), ("--packets", &config.packets)];
     let is_device = |path: &Path| fs::metadata(path).is_ok_and(|found| !found.is_file());
     let mut taken = vec![&config.output];
     for (option, output) in more {
         let Some(output) = output.as_ref().filter(|output| !is_device(output)) else { continue };
-        if let Some(path) = taken.iter().find(|path| place(path) == place(output)) {
+        let place = Destination::place(output);
+        if let Some(path) = taken.iter().find(|path| Destination::place(path) == place) {
             let (path, output) = ((*path).clone(), output.clone());
             return Err(RunError::WouldDestroy { input: "output", option, path, output });
         }

@@ -20,6 +20,8 @@ mod layers;
 mod legacy;
 mod manual;
 mod model;
+#[cfg(target_os = "linux")]
+mod outputs;
 mod packets;
 mod parts;
 mod pieces;
