@@ -111,7 +111,13 @@ impl Destination {
     /// The folder that it is written in.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
-        (!matches!(self.place, Place::Final)).then(|| folder_of(&self.target))
+        self.is_kept().then(|| folder_of(&self.target))
+    }
+
+    /// Whether what was written can be changed until the end: not what went to a device or pipe.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        !matches!(self.place, Place::Final)
     }
 
     /// Where to write.

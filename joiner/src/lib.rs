@@ -42,6 +42,7 @@ pub mod input;
 pub mod jobs;
 mod label;
 pub mod layout;
+pub mod lengths;
 pub mod manual;
 mod mark;
 mod memo;

@@ -9,6 +9,7 @@ use crate::examine::{Examined, Examiner};
 use crate::extra::edits::{Edit, Extras};
 use crate::input::LARGE;
 use crate::label::{Labels, Rendered};
+use crate::lengths::{Header, Lengths};
 use crate::mark::{Decisions, Mark};
 use crate::render::Phrases;
 use crate::sequence::Form;
@@ -22,6 +23,8 @@ pub(crate) struct Output {
     pub(crate) annotated: u64,
     /// Bytes by which packets grew (or shrank, where an older annotation was longer).
     pub(crate) growth: i64,
+    /// Section headers in it.
+    pub(crate) headers: Vec<Header>,
     /// Packets that were copied without their annotation, because their options are cut.
     pub(crate) cut_options: u64,
     /// The full options of the packet at hand.
@@ -41,11 +44,12 @@ struct Rendering<'a, 'b> {
 impl Output {
     /// Makes room for the next piece.
     pub(crate) fn clear(&mut self) {
-        let Self { bytes, annotated, growth, cut_options, .. } = self;
+        let Self { bytes, annotated, growth, headers, cut_options, .. } = self;
         bytes.clear();
         if bytes.capacity() > LARGE {
             *bytes = vec![];
         }
+        headers.clear();
         (*annotated, *growth, *cut_options) = (0, 0, 0);
     }
 
@@ -53,7 +57,7 @@ impl Output {
     /// get `forms`: one for each.
     pub(crate) fn render(
         &mut self,
-        (examiner, extras): (&Examiner, &Extras),
+        (examiner, extras, lengths): (&Examiner, &Extras, Lengths<'_>),
         chunk: Chunk<'_>,
         (decisions, forms): (&Decisions, &[Form]),
         labels: &Labels<'_>,
@@ -64,6 +68,10 @@ impl Output {
         let mut own = decisions.own.iter().peekable();
         let begin = chunk.offset();
         let mut edits = extras.within(begin..begin + input.len() as u64);
+        // What belongs behind the section before stands before the header of this one.
+        let before = edits.iter().take_while(|edit| edit.range == (begin..begin));
+        let at = self.bytes.len() + before.map(|edit| edit.bytes.len()).sum::<usize>();
+        let header = Header::of(&chunk, at);
         // Bytes before it are in the output.
         let mut copied = 0;
         for ((position, mark), form) in (0..).zip(&decisions.marks).zip(forms) {
@@ -101,6 +109,10 @@ impl Output {
             copied = self.edit(edit, &chunk, copied);
         }
         self.bytes.extend_from_slice(input.get(copied..).unwrap_or_default());
+        if let (Some(header), Lengths::Dropped) = (&header, lengths) {
+            header.drop_length(&mut self.bytes);
+        }
+        self.headers.extend(header);
     }
 
     /// Appends what stands before `edit`, from byte `copied` of the chunk on, and what takes the place

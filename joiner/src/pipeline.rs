@@ -18,6 +18,7 @@ use crate::examine::Examiner;
 use crate::extra::edits::Extras;
 use crate::feed::Feed;
 use crate::layout::{Layout, Surveyor};
+use crate::lengths::Lengths;
 use crate::packets::PacketTable;
 use crate::report::collect::Collector;
 use crate::report::traffic::Traffic;
@@ -95,6 +96,8 @@ pub struct Mode<'a> {
     pub extras: &'a Extras,
     /// Collects for a report, if there is to be one.
     pub report: Option<&'a Collector>,
+    /// What becomes of the lengths that section headers tell.
+    pub lengths: Lengths<'a>,
 }
 
 impl Pipeline {
@@ -190,7 +193,7 @@ impl Pipeline {
         let pass = Pass::new((examiner, mode), output, table, totals);
         let places = (PLACES / self.threads.get().next_power_of_two()).clamp(1, MOST_PLACES);
         let counts = self.run(|| pass.stop(), || pass.work(&feed, places, &progress))?;
-        let (mut output, mut totals) = pass.finish();
+        let (mut output, mut totals) = pass.finish()?;
         for counts in counts {
             totals.counts.merge(&counts);
         }

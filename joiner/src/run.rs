@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::config::Config;
+use crate::config::{Config, Detail};
 use crate::destination::Destination;
 use crate::events::{EventFiles, EventsError};
 use crate::extra::edits::{Extras, Unfit};
+use crate::lengths::Lengths;
 use crate::nat_table::NatTableError;
 use crate::packets::PacketTable;
 use crate::pipeline::{Mode, Pipeline, PipelineError};
@@ -178,6 +179,13 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
         style: config.style,
         extras: &extras,
         report: collector.as_ref(),
+        lengths: match config.compression {
+            None if destination.is_kept() => Lengths::Corrected(destination.file()),
+            _ if config.detail != Detail::None || outline.has_options || extras.changes() => {
+                Lengths::Dropped
+            }
+            _ => Lengths::Kept,
+        },
     };
     let mut output = Writer::new(destination.file(), config.compression).map_err(output_error)?;
     let capture = (&capture, &layout);

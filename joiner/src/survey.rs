@@ -123,13 +123,14 @@ pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows<'_>) -> Survey {
     let (mut waiting, mut batch) = (Vec::with_capacity(BATCH), Batch::default());
     survey.boot_ids.extend(chunk.boot_id().map(Box::from));
     let (mut items, mut outline) = (chunk.places(), Outline::default());
-    let mut names = BTreeSet::new();
+    let (mut names, mut has_options) = (BTreeSet::new(), false);
     let mut note = |bytes: &[u8], at: usize| {
         outline.note(bytes, chunk.order(), chunk.boot_id(), chunk.offset() + at as u64);
         names.extend(described_name(bytes, chunk.framing));
     };
     while let Some(glimpse) = items.next_packet_past(&mut note) {
         let Some(captured) = glimpse.captured else { continue };
+        has_options |= !glimpse.is_bare;
         let position = chunk.offset() + glimpse.at as u64;
         let Captured { link, data, time_ns, .. } = captured;
         match survey.span {
@@ -165,6 +166,7 @@ pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows<'_>) -> Survey {
     }
     known.keep(&mut waiting, &mut batch);
     survey.syns.append(&mut waiting);
+    outline.has_options = has_options;
     survey.outline = outline;
     survey.interfaces = names;
     survey

@@ -18,6 +18,7 @@ mod formats;
 mod frames;
 mod layers;
 mod legacy;
+mod lengths;
 mod manual;
 mod model;
 #[cfg(target_os = "linux")]

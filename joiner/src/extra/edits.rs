@@ -87,6 +87,12 @@ impl Extras {
         Ok(extras)
     }
 
+    /// Whether anything is changed beside the packets.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        !self.edits.is_empty()
+    }
+
     /// The changes that begin in `range`.
     #[must_use]
     pub fn within(&self, range: Range<u64>) -> &[Edit] {

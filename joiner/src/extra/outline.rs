@@ -32,6 +32,8 @@ pub struct Outline {
     pub begin: Option<(u64, ByteOrder)>,
     /// Whether it has process blocks of macOS.
     pub has_processes: bool,
+    /// Whether some of its packets have options, which may be an older annotation.
+    pub has_options: bool,
     /// Its interfaces.
     pub descriptions: Vec<Described>,
     /// Bytes of these.
@@ -62,6 +64,7 @@ impl Outline {
         self.sections += next.sections;
         self.begin = self.begin.or(next.begin);
         self.has_processes |= next.has_processes;
+        self.has_options |= next.has_options;
         if self.kept + next.kept <= MAX_BYTES {
             self.kept += next.kept;
             self.descriptions.append(&mut next.descriptions);
