@@ -105,6 +105,25 @@ fn nothing_is_added_where_nothing_is_known() {
     assert!(output(&folder) == without);
 }
 
+#[test]
+fn names_that_are_there_already_are_not_written_again() {
+    for big in [false, true] {
+        let folder = scene_with_interfaces();
+        put(&folder, "in.pcapng", &pcapng(big, &[]));
+        join(folder.path(), "in.pcapng", &["--names"]);
+        let once = output(&folder);
+        put(&folder, "again.pcapng", &once);
+        join(folder.path(), "again.pcapng", &["--names"]);
+        assert!(output(&folder) == once);
+        // Other names may be somebody else's, and a section's names are its own.
+        put(&folder, "again.pcapng", &[pcapng(big, &[]), once].concat());
+        join(folder.path(), "again.pcapng", &["--names"]);
+        let blocks = read(&output(&folder));
+        let names = blocks.iter().filter(|block| kind(block, big) == Some(NAMES)).count();
+        assert_eq!(names, 2);
+    }
+}
+
 /// Process blocks, and the ordinals that packets refer to.
 fn native(file: &[u8]) -> (Vec<Vec<u8>>, Vec<Option<u32>>) {
     let (mut processes, mut ordinals) = (vec![], vec![]);

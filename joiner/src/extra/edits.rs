@@ -58,6 +58,10 @@ impl Extras {
         if style.names {
             let names = names::names(recordings, span.unwrap_or_default());
             names::append_names(&names, order, &mut beginning);
+            // From an earlier run.
+            if outline.names.iter().any(|known| **known == *beginning) {
+                beginning.clear();
+            }
         }
         if style.native {
             check(outline, order)?;

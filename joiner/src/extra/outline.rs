@@ -3,11 +3,12 @@
 
 use schema::annotation::option::ByteOrder;
 
+use super::names::NAME_RESOLUTION;
 use super::native::PROCESS;
 use crate::block::{INTERFACE, SECTION};
 
-/// Bytes of descriptions that are kept. A real one has about a hundred; those of a damaged file stay
-/// as they are.
+/// Bytes of descriptions and names that are kept. A real description has about a hundred; those of a
+/// damaged file stay as they are.
 const MAX_BYTES: usize = 16 << 20;
 
 /// An interface description block.
@@ -34,6 +35,8 @@ pub struct Outline {
     pub has_processes: bool,
     /// Whether some of its packets have options, which may be an older annotation.
     pub has_options: bool,
+    /// Name resolution blocks of its first section.
+    pub names: Vec<Box<[u8]>>,
     /// Its interfaces.
     pub descriptions: Vec<Described>,
     /// Bytes of these.
@@ -54,6 +57,10 @@ impl Outline {
                 let (bytes, boot_id) = (bytes.into(), boot_id.map(Box::from));
                 self.descriptions.push(Described { position, order, boot_id, bytes });
             }
+            NAME_RESOLUTION if self.sections <= 1 && self.kept + bytes.len() <= MAX_BYTES => {
+                self.kept += bytes.len();
+                self.names.push(bytes.into());
+            }
             PROCESS => self.has_processes = true,
             _ => {}
         }
@@ -62,12 +69,46 @@ impl Outline {
     /// Adds what was noted in the part that follows.
     pub fn append(&mut self, mut next: Self) {
         self.sections += next.sections;
+        if self.sections > 1 {
+            next.kept -= next.names.drain(..).map(|names| names.len()).sum::<usize>();
+        }
         self.begin = self.begin.or(next.begin);
         self.has_processes |= next.has_processes;
         self.has_options |= next.has_options;
         if self.kept + next.kept <= MAX_BYTES {
             self.kept += next.kept;
+            self.names.append(&mut next.names);
             self.descriptions.append(&mut next.descriptions);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(blocks: &[&[u8]]) -> Outline {
+        let mut outline = Outline::default();
+        for bytes in blocks {
+            outline.note(bytes, ByteOrder::Little, None, 0);
+        }
+        outline
+    }
+
+    #[test]
+    fn names_of_the_first_section_are_kept_however_it_is_cut() {
+        let section = &SECTION.to_le_bytes()[..];
+        let names = |which: u8| [&NAME_RESOLUTION.to_le_bytes()[..], &[which; 4]].concat();
+        let [a, b, c, d] = [1, 2, 3, 4].map(names);
+        let chunks = [noted(&[section, &a]), noted(&[&b]), noted(&[section, &c]), noted(&[&d])];
+        let (mut all, mut late) = (Outline::default(), Outline::default());
+        let [first, second, third, fourth] = chunks;
+        late.append(third);
+        late.append(fourth);
+        for part in [first, second, late] {
+            all.append(part);
+        }
+        assert_eq!(all.names, [a.into_boxed_slice(), b.into_boxed_slice()]);
+        assert_eq!((all.kept, all.sections), (16, 2));
     }
 }
