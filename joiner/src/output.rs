@@ -39,6 +39,8 @@ struct Rendering<'a, 'b> {
     chunk: Chunk<'a>,
     labels: &'a Labels<'b>,
     order: ByteOrder,
+    /// An option that no packet keeps.
+    left_out: Option<u16>,
 }
 
 impl Output {
@@ -64,7 +66,8 @@ impl Output {
     ) {
         let input = chunk.bytes();
         self.bytes.reserve(input.len() + input.len() / 4);
-        let rendering = Rendering { examiner, chunk, labels, order: chunk.order() };
+        let (order, left_out) = (chunk.order(), extras.left_out());
+        let rendering = Rendering { examiner, chunk, labels, order, left_out };
         let mut own = decisions.own.iter().peekable();
         let begin = chunk.offset();
         let mut edits = extras.within(begin..begin + input.len() as u64);
@@ -137,11 +140,13 @@ impl Output {
         form: Form,
         before: &[u8],
     ) -> bool {
-        let (mark, _) = packet;
+        let (mark, left_out) = (packet.0, rendering.left_out);
         let Some(item) = rendering.chunk.item(mark.at as usize) else { return false };
         // What an earlier run left is to be replaced.
         let is_kept = match item {
-            Item::Block(block, _) => form == Form::Nothing && block.own_comment().is_none(),
+            Item::Block(block, _) => {
+                form == Form::Nothing && left_out.is_none() && block.own_comment().is_none()
+            }
             Item::Record(..) => false,
             Item::Simple(_) | Item::Malformed(_) | Item::Other(_) => true,
         };
@@ -159,7 +164,7 @@ impl Output {
         };
         self.bytes.extend_from_slice(before);
         match item {
-            Item::Block(block, _) => self.rewrite(&block, added),
+            Item::Block(block, _) => self.rewrite(&block, added, left_out),
             Item::Record(record, _) => {
                 record.write(added, &mut self.bytes);
                 let grown = added.process.len() + added.comment.len();
@@ -191,10 +196,10 @@ impl Output {
         self.growth += i64::from(more);
     }
 
-    /// Appends a block whose options stay but ours.
-    fn rewrite(&mut self, packet: &PacketBlock<'_>, added: Added<'_>) {
+    /// Appends a block whose options stay but ours, and what is to be left out.
+    fn rewrite(&mut self, packet: &PacketBlock<'_>, added: Added<'_>, left_out: Option<u16>) {
         let start = self.bytes.len();
-        if packet.rewrite(added, &mut self.bytes) {
+        if packet.rewrite(added, left_out, &mut self.bytes) {
             self.annotated += u64::from(!added.comment.is_empty());
             self.growth += signed(self.bytes.len() - start) - signed(packet.bytes().len());
         } else {
@@ -209,7 +214,7 @@ impl Output {
         (mark, known): (&Mark, Option<&Examined>),
         introduce: [bool; 2],
     ) -> Rendered {
-        let Rendering { examiner, chunk, labels, order } = rendering;
+        let Rendering { examiner, chunk, labels, order, .. } = rendering;
         let again = || {
             // Decided like another one; the same comes out again.
             let position = chunk.offset() + u64::from(mark.at);

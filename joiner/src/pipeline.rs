@@ -185,8 +185,7 @@ impl Pipeline {
         let mut totals = Totals::default();
         if let Some(legacy) = feed.legacy() {
             let mut prelude = Vec::new();
-            legacy.write_prelude(APPLICATION, &mut prelude);
-            prelude.extend_from_slice(mode.extras.prelude());
+            legacy.write_prelude(APPLICATION, mode.extras.prelude(), &mut prelude);
             output.write_all(&prelude).map_err(PipelineError::Write)?;
             totals.bytes_out += prelude.len() as u64;
         }

@@ -192,15 +192,7 @@ pub(crate) struct Order {
 impl Order {
     /// A section and an interface of raw IP packets and nanoseconds.
     fn head(&self) -> Vec<u8> {
-        let mut section = self.u32(0x1a2b_3c4d);
-        section.extend(self.u16(1));
-        section.extend(self.u16(0));
-        section.extend([0xff; 8]);
-        let mut interface = self.u16(101);
-        interface.extend(self.u16(0));
-        interface.extend(self.u32(0));
-        interface.extend(self.options(&[(2, b"eth0".to_vec()), (9, vec![9])]));
-        [self.block(0x0a0d_0d0a, &section), self.block(1, &interface)].concat()
+        [begin(self), described(self, "eth0")].concat()
     }
 
     pub(crate) fn u16(&self, value: u16) -> Vec<u8> {

@@ -135,9 +135,11 @@ impl Legacy {
             && (self.snap_length == 0 || captured <= u64::from(self.snap_length))
     }
 
-    /// Appends the section and the interface that stand for this file's header.
-    pub fn write_prelude(&self, application: &str, out: &mut Vec<u8>) {
+    /// Appends the section and the interface that stand for this file's header, and some blocks between
+    /// them.
+    pub fn write_prelude(&self, application: &str, between: &[u8], out: &mut Vec<u8>) {
         section::write(application, out);
+        out.extend_from_slice(between);
         let Self { link, snap_length, precision, fcs_bits, .. } = *self;
         Description { link, snap_length, clock: precision.clock(), fcs_bits }.write(out);
     }

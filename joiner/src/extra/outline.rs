@@ -1,10 +1,12 @@
 //! What the first pass notes of a capture beside its packets: its sections, and the descriptions of
 //! its interfaces.
 
+use std::ops::Range;
+
 use schema::annotation::option::ByteOrder;
 
 use super::names::NAME_RESOLUTION;
-use super::native::PROCESS;
+use super::native::{self, PROCESS};
 use crate::block::{INTERFACE, SECTION};
 
 /// Bytes of descriptions and names that are kept. A real description has about a hundred; those of a
@@ -31,8 +33,12 @@ pub struct Outline {
     pub sections: u64,
     /// Where its first section header ends in the file, bytes, and that section's byte order.
     pub begin: Option<(u64, ByteOrder)>,
-    /// Whether it has process blocks of macOS.
+    /// Whether it has process blocks of somebody else: of macOS.
     pub has_processes: bool,
+    /// Process blocks as an earlier run has written them, by where they stand in the file, bytes.
+    own_processes: Vec<Range<u64>>,
+    /// Whether an interface of the section at hand was described.
+    has_interface: bool,
     /// Whether some of its packets have options, which may be an older annotation.
     pub has_options: bool,
     /// Name resolution blocks of its first section.
@@ -50,12 +56,20 @@ impl Outline {
         match order.u32(*kind) {
             SECTION => {
                 self.sections += 1;
+                self.has_interface = false;
                 self.begin = self.begin.or(Some((position + bytes.len() as u64, order)));
             }
-            INTERFACE if self.kept + bytes.len() <= MAX_BYTES => {
-                self.kept += bytes.len();
-                let (bytes, boot_id) = (bytes.into(), boot_id.map(Box::from));
-                self.descriptions.push(Described { position, order, boot_id, bytes });
+            INTERFACE => {
+                self.has_interface = true;
+                if self.kept + bytes.len() <= MAX_BYTES {
+                    self.kept += bytes.len();
+                    let (bytes, boot_id) = (bytes.into(), boot_id.map(Box::from));
+                    self.descriptions.push(Described { position, order, boot_id, bytes });
+                }
+            }
+            // macOS describes the interface of a packet before its process.
+            PROCESS if !self.has_interface && native::is_own(bytes, order) => {
+                self.own_processes.push(position..position + bytes.len() as u64);
             }
             NAME_RESOLUTION if self.sections <= 1 && self.kept + bytes.len() <= MAX_BYTES => {
                 self.kept += bytes.len();
@@ -66,6 +80,13 @@ impl Outline {
         }
     }
 
+    /// Process blocks of an earlier run. Where there are others', too, nobody can tell whose a packet
+    /// refers to: then there are none.
+    #[must_use]
+    pub fn own_processes(&self) -> &[Range<u64>] {
+        if self.has_processes { &[] } else { &self.own_processes }
+    }
+
     /// Adds what was noted in the part that follows.
     pub fn append(&mut self, mut next: Self) {
         self.sections += next.sections;
@@ -74,6 +95,13 @@ impl Outline {
         }
         self.begin = self.begin.or(next.begin);
         self.has_processes |= next.has_processes;
+        if next.sections == 0 {
+            self.has_processes |= self.has_interface && !next.own_processes.is_empty();
+            self.has_interface |= next.has_interface;
+        } else {
+            self.has_interface = next.has_interface;
+        }
+        self.own_processes.append(&mut next.own_processes);
         self.has_options |= next.has_options;
         if self.kept + next.kept <= MAX_BYTES {
             self.kept += next.kept;
@@ -85,7 +113,10 @@ impl Outline {
 
 #[cfg(test)]
 mod tests {
+    use schema::annotation::option::append;
+
     use super::*;
+    use crate::extra::append_block;
 
     fn noted(blocks: &[&[u8]]) -> Outline {
         let mut outline = Outline::default();
@@ -110,5 +141,39 @@ mod tests {
         }
         assert_eq!(all.names, [a.into_boxed_slice(), b.into_boxed_slice()]);
         assert_eq!((all.kept, all.sections), (16, 2));
+    }
+
+    #[test]
+    fn process_blocks_are_ours_if_they_say_no_more_and_precede_the_interfaces() {
+        let section = &SECTION.to_le_bytes()[..];
+        let interface = &INTERFACE.to_le_bytes()[..];
+        let block = |options: &[(u16, &[u8])]| {
+            let mut body = vec![1, 2, 3, 4];
+            for (code, value) in options {
+                append(*code, value, ByteOrder::Little, &mut body);
+            }
+            let mut out = vec![];
+            append_block(PROCESS, &body, ByteOrder::Little, &mut out);
+            out
+        };
+        let [bare, named] = [block(&[]), block(&[(2, b"curl"), (0, &[])])];
+        let told = block(&[(2, b"curl"), (4, &[7; 16]), (0, &[])]);
+        for (chunks, own) in [
+            (&[&[section, &bare, &named, interface][..], &[interface]][..], 2),
+            (&[&[section, &bare], &[&named, interface], &[section, &named]], 3),
+            (&[&[section, &bare, &told, interface]], 0),
+            (&[&[section, interface, &named]], 0),
+            (&[&[section, &bare, interface], &[&named]], 0),
+        ] {
+            let mut all = Outline::default();
+            chunks.iter().for_each(|chunk| all.append(noted(chunk)));
+            assert_eq!(all.own_processes().len(), own, "{chunks:?}");
+            assert_eq!(all.has_processes, own == 0, "{chunks:?}");
+        }
+        let mut big = Outline::default();
+        let mut bytes = vec![];
+        append_block(PROCESS, &[1, 2, 3, 4], ByteOrder::Big, &mut bytes);
+        big.note(&bytes, ByteOrder::Big, None, 0);
+        assert!(big.has_processes);
     }
 }
