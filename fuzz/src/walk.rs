@@ -83,7 +83,7 @@ fn records(legacy: &Legacy, input: &[u8]) {
     while let Step::Whole(record) = legacy.first(rest) {
         rest = &rest[record.bytes.len()..];
         let mut out = vec![];
-        record.write(Added::default(), None, &mut out);
+        record.write(Added::default(), &mut out);
         assert_eq!(blocks::packet(&out, false), want.next());
     }
     assert!(want.next().is_none(), "a whole record is taken for damaged or cut");

@@ -102,7 +102,7 @@ fn a_block_that_only_claims_to_be_long() {
     file[end + 4..end + 8].copy_from_slice(&order.u32(128 << 20));
     put(&folder, "in.pcapng", &file);
     for capture in ["in.pcapng", "/dev/stdin"] {
-        let script = "ulimit -v 100000; cat in.pcapng | \"$0\" \"$@\"";
+        let script = "ulimit -v 120000; cat in.pcapng | \"$0\" \"$@\"";
         let output = std::process::Command::new("sh")
             .current_dir(folder.path())
             .args(["-c", script, env!("CARGO_BIN_EXE_ebpfjoin"), capture, "ev.parquet"])
