@@ -82,13 +82,11 @@ impl Destination {
             &mut options,
             permissions(&target).unwrap_or(0o666),
         );
-        let name =
-            Builder::new().prefix(BEGIN).suffix(END).make_in(folder_of(&target), |name| {
-                let file = options.open(name)?;
-                keep_permissions(&file, &target)?;
-                Ok(file)
-            })?;
+        let mut unique = Builder::new();
+        let unique = unique.prefix(BEGIN).suffix(END);
+        let name = unique.make_in(folder_of(&target), |name| options.open(name))?;
         let (file, name) = name.into_parts();
+        keep_permissions(&file, &target)?;
         Ok(Self { file, target, place: Place::Beside(name) })
     }
 
@@ -174,6 +172,10 @@ fn keep_permissions(file: &File, target: &Path) -> io::Result<()> {
     #[cfg(unix)]
     if let Some(mode) = permissions(target) {
         use std::os::unix::fs::PermissionsExt as _;
+        // A file system without permissions shows the same of all files, and refuses to change them.
+        if file.metadata()?.permissions().mode() & PERMISSIONS == mode {
+            return Ok(());
+        }
         file.set_permissions(fs::Permissions::from_mode(mode))?;
     }
     let _ = (file, target);

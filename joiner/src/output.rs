@@ -7,12 +7,15 @@ use crate::block::packet::{Added, PacketBlock};
 use crate::chunk::{Chunk, Item};
 use crate::examine::{Examined, Examiner};
 use crate::extra::edits::{Edit, Extras};
-use crate::input::LARGE;
 use crate::label::{Labels, Rendered};
 use crate::lengths::{Header, Lengths};
 use crate::mark::{Decisions, Mark};
 use crate::render::Phrases;
 use crate::sequence::Form;
+
+/// Bytes of room that are kept for the next piece: what the shortest packets grow to, each with a long
+/// text, fits.
+const MOST_KEPT: usize = 32 << 20;
 
 /// Pieces of the output, and what they add up to.
 #[derive(Debug, Default)]
@@ -48,7 +51,7 @@ impl Output {
     pub(crate) fn clear(&mut self) {
         let Self { bytes, annotated, growth, headers, cut_options, .. } = self;
         bytes.clear();
-        if bytes.capacity() > LARGE {
+        if bytes.capacity() > MOST_KEPT {
             *bytes = vec![];
         }
         headers.clear();

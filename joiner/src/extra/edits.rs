@@ -61,7 +61,7 @@ impl Extras {
             let names = names::names(recordings, span.unwrap_or_default());
             names::append_names(&names, order, &mut beginning);
             // From an earlier run.
-            if outline.names.iter().any(|known| **known == *beginning) {
+            if outline.has_names(&beginning) {
                 beginning.clear();
             }
         }

@@ -37,12 +37,15 @@ pub struct Outline {
     pub has_processes: bool,
     /// Process blocks as an earlier run has written them, by where they stand in the file, bytes.
     own_processes: Vec<Range<u64>>,
+    /// Whether some of these stand before the first section header.
+    has_leading: bool,
     /// Whether an interface of the section at hand was described.
     has_interface: bool,
     /// Whether some of its packets have options, which may be an older annotation.
     pub has_options: bool,
-    /// Name resolution blocks of its first section.
-    pub names: Vec<Box<[u8]>>,
+    /// Name resolution blocks of its first section, or of before it where this is only a part: after
+    /// how many section headers they stand, and all of each.
+    names: Vec<(u64, Box<[u8]>)>,
     /// Its interfaces.
     pub descriptions: Vec<Described>,
     /// Bytes of these.
@@ -70,14 +73,21 @@ impl Outline {
             // macOS describes the interface of a packet before its process.
             PROCESS if !self.has_interface && native::is_own(bytes, order) => {
                 self.own_processes.push(position..position + bytes.len() as u64);
+                self.has_leading |= self.sections == 0;
             }
             NAME_RESOLUTION if self.sections <= 1 && self.kept + bytes.len() <= MAX_BYTES => {
                 self.kept += bytes.len();
-                self.names.push(bytes.into());
+                self.names.push((self.sections, bytes.into()));
             }
             PROCESS => self.has_processes = true,
             _ => {}
         }
+    }
+
+    /// Whether `block`, a name resolution block, is in the first section.
+    #[must_use]
+    pub fn has_names(&self, block: &[u8]) -> bool {
+        self.names.iter().any(|(_, names)| **names == *block)
     }
 
     /// Process blocks of an earlier run. Where there are others', too, nobody can tell whose a packet
@@ -89,18 +99,17 @@ impl Outline {
 
     /// Adds what was noted in the part that follows.
     pub fn append(&mut self, mut next: Self) {
+        let before = self.sections;
         self.sections += next.sections;
-        if self.sections > 1 {
-            next.kept -= next.names.drain(..).map(|names| names.len()).sum::<usize>();
-        }
+        next.names.retain_mut(|(sections, names)| {
+            *sections += before;
+            next.kept -= if *sections > 1 { names.len() } else { 0 };
+            *sections <= 1
+        });
         self.begin = self.begin.or(next.begin);
-        self.has_processes |= next.has_processes;
-        if next.sections == 0 {
-            self.has_processes |= self.has_interface && !next.own_processes.is_empty();
-            self.has_interface |= next.has_interface;
-        } else {
-            self.has_interface = next.has_interface;
-        }
+        self.has_processes |= next.has_processes | (self.has_interface && next.has_leading);
+        self.has_leading |= before == 0 && next.has_leading;
+        self.has_interface = next.has_interface | (self.has_interface && next.sections == 0);
         self.own_processes.append(&mut next.own_processes);
         self.has_options |= next.has_options;
         if self.kept + next.kept <= MAX_BYTES {
@@ -132,15 +141,17 @@ mod tests {
         let names = |which: u8| [&NAME_RESOLUTION.to_le_bytes()[..], &[which; 4]].concat();
         let [a, b, c, d] = [1, 2, 3, 4].map(names);
         let chunks = [noted(&[section, &a]), noted(&[&b]), noted(&[section, &c]), noted(&[&d])];
-        let (mut all, mut late) = (Outline::default(), Outline::default());
-        let [first, second, third, fourth] = chunks;
-        late.append(third);
-        late.append(fourth);
-        for part in [first, second, late] {
-            all.append(part);
+        for cut in 0..=chunks.len() {
+            let mut all = Outline::default();
+            for part in [&chunks[..cut], &chunks[cut..]] {
+                let mut piece = Outline::default();
+                part.iter().for_each(|chunk| piece.append(chunk.clone()));
+                all.append(piece);
+            }
+            let has = [&a, &b, &c, &d].map(|block| all.has_names(block));
+            assert_eq!(has, [true, true, false, false], "{cut}");
+            assert_eq!((all.kept, all.sections), (16, 2), "{cut}");
         }
-        assert_eq!(all.names, [a.into_boxed_slice(), b.into_boxed_slice()]);
-        assert_eq!((all.kept, all.sections), (16, 2));
     }
 
     #[test]
@@ -164,11 +175,18 @@ mod tests {
             (&[&[section, &bare, &told, interface]], 0),
             (&[&[section, interface, &named]], 0),
             (&[&[section, &bare, interface], &[&named]], 0),
+            (&[&[section, interface], &[&named], &[section, interface]], 0),
         ] {
-            let mut all = Outline::default();
-            chunks.iter().for_each(|chunk| all.append(noted(chunk)));
-            assert_eq!(all.own_processes().len(), own, "{chunks:?}");
-            assert_eq!(all.has_processes, own == 0, "{chunks:?}");
+            for cut in 0..=chunks.len() {
+                let mut all = Outline::default();
+                for part in [&chunks[..cut], &chunks[cut..]] {
+                    let mut piece = Outline::default();
+                    part.iter().for_each(|chunk| piece.append(noted(chunk)));
+                    all.append(piece);
+                }
+                assert_eq!(all.own_processes().len(), own, "{chunks:?}, {cut}");
+                assert_eq!(all.has_processes, own == 0, "{chunks:?}, {cut}");
+            }
         }
         let mut big = Outline::default();
         let mut bytes = vec![];
