@@ -33,9 +33,7 @@ pub fn check(input: &[u8]) {
 pub(crate) fn with_events(capture: &Path, events: &Path) {
     let Some(input) = plain(capture) else { return };
     let Some(summary) = join(capture, events, "out.pcapng") else {
-        for name in ["out.pcapng", "out.pcapng.partial"] {
-            assert!(!place(name).exists(), "{name} was left behind");
-        }
+        assert!(!place("out.pcapng").exists(), "it was left behind");
         return;
     };
     let output = taken("out.pcapng");
@@ -131,7 +129,7 @@ pub(crate) fn is_ours((code, value): &Opt) -> bool {
 /// sender they name.
 fn stripped(block: Block, before: &Block) -> Block {
     let Block::Packet { interface, units, original, data, mut options } = block else {
-        return block;
+        return without_length(block);
     };
     let Block::Packet { options: before, .. } = before else { panic!("not a packet: {before:?}") };
     let had_ours = before.iter().any(is_ours);
@@ -142,4 +140,13 @@ fn stripped(block: Block, before: &Block) -> Block {
         options.retain(|option| option.0 != 8);
     }
     Block::Packet { interface, units, original, data, options }
+}
+
+/// `block` without the length that a section header tells, which grows with the section.
+fn without_length(block: Block) -> Block {
+    let Block::Other(mut bytes) = block else { return block };
+    if bytes.len() >= 28 && bytes.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]) {
+        bytes[16..24].fill(0xff);
+    }
+    Block::Other(bytes)
 }

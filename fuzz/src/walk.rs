@@ -55,7 +55,7 @@ fn packet(block: &Block<'_>, order: ByteOrder, want: &blocks::Block) {
     }
     let mut out = vec![];
     let packet =
-        PacketBlock::new(block, order).filter(|packet| packet.rewrite(Added::default(), &mut out));
+        PacketBlock::new(block, order).filter(|packet| packet.rewrite(Added::default(), None, &mut out));
     let Some(packet) = packet else {
         assert!(matches!(want, blocks::Block::Other(_)) && out.is_empty(), "{want:?}");
         return;
@@ -70,7 +70,7 @@ fn packet(block: &Block<'_>, order: ByteOrder, want: &blocks::Block) {
     assert_eq!(block.bytes.len(), out.len());
     let again = PacketBlock::new(&block, order).expect("a packet");
     let mut twice = vec![];
-    assert!(again.rewrite(Added::default(), &mut twice));
+    assert!(again.rewrite(Added::default(), None, &mut twice));
     assert_eq!(twice, out, "a second rewriting changes nothing");
     if !options.iter().any(is_ours) {
         assert_eq!(blocks::packet(&out, order == ByteOrder::Big).as_ref(), Some(want));

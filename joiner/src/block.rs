@@ -27,9 +27,13 @@ pub const ENHANCED_PACKET: u32 = 6;
 /// Bytes of the shortest block.
 const MIN_BLOCK: u32 = 12;
 
-/// Longest block that is believed, bytes: the limit of Wireshark's reader. A longer one is a
-/// damaged length, and must not be waited for or allocated.
-pub const MAX_BLOCK: u32 = 16 << 20;
+/// Longest packet that is believed, bytes: the limit of Wireshark's reader, that of a D-Bus message.
+pub const MAX_PACKET: u32 = 128 << 20;
+
+/// Longest block that is believed, bytes: the limit of Wireshark's reader, which leaves 128 KiB to the
+/// options of the longest packet. A longer one is a damaged length, and must not be waited for. Nor is
+/// one allocated because a length says so: memory grows with the bytes that are there.
+pub const MAX_BLOCK: u32 = MAX_PACKET + 32 + (128 << 10);
 
 /// One whole block.
 #[derive(Clone, Copy, Debug)]

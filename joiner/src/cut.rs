@@ -161,11 +161,11 @@ impl Cutter {
         }
         let interface = interface::parse(block, current.order)
             .ok_or_else(|| "an interface description that is too short".to_owned())?;
-        if current.interfaces.push(interface) {
-            Ok(())
-        } else {
-            Err(format!("more than {MAX_INTERFACES} interfaces in one section"))
+        // Packets of what there is no room for are copied without names.
+        if current.interfaces.len() < MAX_INTERFACES && !current.interfaces.push(interface) {
+            return Err("an interface description where another one was".to_owned());
         }
+        Ok(())
     }
 
     /// Where the first block or record may begin, of `bytes` that stand at byte `offset` of the

@@ -1,65 +1,121 @@
-//! The file that is written: beside its final name, under which it appears only when it is whole.
+//! The file that is written. It gets its name only when it is whole; until then it has none where the
+//! system can do that, so that nothing is left behind whatever ends the program, and else one of its own.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
+use tempfile::{Builder, TempPath};
+
 /// Standard output, as it is typed.
 pub const STANDARD_OUTPUT: &str = "-";
+
+/// How names of files begin and end that are not whole.
+const BEGIN: &str = ".ebpfjoin.";
+const END: &str = ".partial";
+
+/// Symbolic links that are followed one after the other: as many as Linux does.
+const MAX_LINKS: usize = 40;
+
+/// Bits of a file's mode that say who may do what.
+#[cfg(unix)]
+const PERMISSIONS: u32 = 0o777;
 
 /// A file being written. Dropped before [`finish`](Self::finish), it leaves nothing behind.
 #[derive(Debug)]
 pub struct Destination {
     file: File,
     target: PathBuf,
-    /// Where it is written; `None` for a device or pipe, which is written directly.
-    partial: Option<PathBuf>,
+    place: Place,
+}
+
+/// Where a file is that is not whole yet.
+#[derive(Debug)]
+enum Place {
+    /// Where it will be: a device or pipe.
+    Final,
+    /// In the folder of its target, without a name.
+    #[cfg(target_os = "linux")]
+    Unnamed,
+    /// Beside its target.
+    Beside(TempPath),
 }
 
 impl Destination {
-    /// Creates `TARGET.partial`; `-` is standard output.
+    /// Begins a file that will be called `target`; `-` is standard output. The permissions of a file
+    /// that it takes the place of are its own, too.
     ///
     /// # Errors
     ///
     /// What the system says.
     pub fn create(target: &Path) -> io::Result<Self> {
+        let direct = |file| Ok(Self { file, target: target.to_owned(), place: Place::Final });
         if target == Path::new(STANDARD_OUTPUT) {
             let stdout = io::stdout();
             if stdout.is_terminal() {
                 return Err(io::Error::other("standard output is a terminal"));
             }
-            let file = File::from(stdout.as_fd().try_clone_to_owned()?);
-            return Ok(Self { file, target: target.to_owned(), partial: None });
+            return direct(File::from(stdout.as_fd().try_clone_to_owned()?));
         }
-        if fs::metadata(target).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-            let file = File::options().write(true).open(target)?;
-            return Ok(Self { file, target: target.to_owned(), partial: None });
+        match fs::metadata(target) {
+            Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(found) if !found.is_file() => {
+                return direct(File::options().write(true).open(target)?);
+            }
+            _ => {}
         }
-        if target.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
+        let target = resolve(target)?;
+        #[cfg(target_os = "linux")]
+        if let Some(file) = unnamed(&target)? {
+            return Ok(Self { file, target, place: Place::Unnamed });
         }
-        let target = resolve(target);
-        let partial = partial_of(&target);
-        let file = File::create(&partial)?;
-        Ok(Self { file, target, partial: Some(partial) })
+        Self::beside(target)
     }
 
-    /// Whether writing to `target` would destroy `input`: under the final name, or under the one
-    /// that is used until then.
+    /// Begins a file beside `target`.
+    fn beside(target: PathBuf) -> io::Result<Self> {
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(
+            &mut options,
+            permissions(&target).unwrap_or(0o666),
+        );
+        let mut unique = Builder::new();
+        let unique = unique.prefix(BEGIN).suffix(END);
+        let name = unique.make_in(folder_of(&target), |name| options.open(name))?;
+        let (file, name) = name.into_parts();
+        keep_permissions(&file, &target)?;
+        Ok(Self { file, target, place: Place::Beside(name) })
+    }
+
+    /// Whether writing to `target` would destroy `input`.
     #[must_use]
     pub fn would_destroy(target: &Path, input: &Path) -> bool {
-        let target = resolve(target);
-        let is_input = |place: &Path| matches!((fs::canonicalize(place), fs::canonicalize(input)), (Ok(a), Ok(b)) if a == b);
-        is_input(&target) || is_input(&partial_of(&target))
+        fs::canonicalize(input).is_ok_and(|input| input == Self::place(target))
+    }
+
+    /// Where a file that is called `target` is, behind all symbolic links.
+    #[must_use]
+    pub fn place(target: &Path) -> PathBuf {
+        let target = resolve(target).unwrap_or_else(|_| target.to_owned());
+        match (fs::canonicalize(folder_of(&target)), target.file_name()) {
+            (Ok(folder), Some(name)) => folder.join(name),
+            _ => target,
+        }
     }
 
     /// The folder that it is written in.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
-        let folder = self.partial.as_deref()?.parent()?;
-        Some(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+        self.is_kept().then(|| folder_of(&self.target))
+    }
+
+    /// Whether what was written can be changed until the end: not what went to a device or pipe.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        !matches!(self.place, Place::Final)
     }
 
     /// Where to write.
@@ -68,39 +124,107 @@ impl Destination {
         &self.file
     }
 
-    /// Gives the file its final name.
+    /// Gives the file its name.
     ///
     /// # Errors
     ///
     /// What the system says; the file is then gone.
-    pub fn finish(mut self) -> io::Result<()> {
-        if let Some(partial) = &self.partial {
-            fs::rename(partial, &self.target)?;
-        }
-        self.partial = None;
-        Ok(())
-    }
-}
-
-/// The file behind a symbolic link: the link stays, and so does `/dev/stdout` where a shell has put
-/// a file behind it.
-fn resolve(target: &Path) -> PathBuf {
-    fs::canonicalize(target).unwrap_or_else(|_| target.to_owned())
-}
-
-fn partial_of(target: &Path) -> PathBuf {
-    let mut partial = OsString::from(target);
-    partial.push(".partial");
-    partial.into()
-}
-
-impl Drop for Destination {
-    fn drop(&mut self) {
-        if let Some(partial) = &self.partial {
-            // Nothing to be done about it here, and the error that led here is told already.
-            let _ = fs::remove_file(partial);
+    pub fn finish(self) -> io::Result<()> {
+        match self.place {
+            Place::Final => Ok(()),
+            #[cfg(target_os = "linux")]
+            Place::Unnamed => name(&self.file, &self.target),
+            Place::Beside(name) => name.persist(&self.target).map_err(|error| error.error),
         }
     }
+}
+
+/// The file behind symbolic links: they stay, and so does `/dev/stdout` where a shell has put a file
+/// behind it. The last one may lead to what is not there yet.
+fn resolve(target: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => return found,
+    }
+    let mut place = target.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(link) = fs::read_link(&place) else { return Ok(place) };
+        place = folder_of(&place).join(link);
+    }
+    Err(io::Error::other("too many symbolic links, one behind the other"))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+/// The permissions of the file that is at `target`.
+#[cfg(unix)]
+fn permissions(target: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let found = fs::metadata(target).ok().filter(fs::Metadata::is_file)?;
+    Some(found.permissions().mode() & PERMISSIONS)
+}
+
+/// Gives `file` the permissions of the one that it will take the place of.
+fn keep_permissions(file: &File, target: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    if let Some(mode) = permissions(target) {
+        use std::os::unix::fs::PermissionsExt as _;
+        // A file system without permissions shows the same of all files, and refuses to change them.
+        if file.metadata()?.permissions().mode() & PERMISSIONS == mode {
+            return Ok(());
+        }
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+    }
+    let _ = (file, target);
+    Ok(())
+}
+
+/// A file without a name in the folder of `target`; `None` where there can be none, or where it
+/// couldn't get a name later.
+#[cfg(target_os = "linux")]
+fn unnamed(target: &Path) -> io::Result<Option<File>> {
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::io::Errno;
+    let mode = Mode::from_raw_mode(permissions(target).unwrap_or(0o666));
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = match open(folder_of(target), flags, mode) {
+        Ok(file) => File::from(file),
+        // By the file system, or by a kernel that takes it for an ordinary folder.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if fs::metadata(link_to(&file)).is_err() {
+        return Ok(None);
+    }
+    keep_permissions(&file, target)?;
+    Ok(Some(file))
+}
+
+/// Where the kernel shows an open file.
+#[cfg(target_os = "linux")]
+fn link_to(file: &File) -> String {
+    use std::os::fd::AsRawFd as _;
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+/// Gives a file without a name the one of `target`.
+#[cfg(target_os = "linux")]
+fn name(file: &File, target: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    let source = link_to(file);
+    let link = |name: &Path| {
+        linkat(CWD, &source, CWD, name, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
+    };
+    match link(target) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        done => return done,
+    }
+    // Only what has a name can take another's.
+    let linked = Builder::new().prefix(BEGIN).suffix(END).make_in(folder_of(target), link)?;
+    linked.into_temp_path().persist(target).map_err(|error| error.error)
 }
 
 #[cfg(test)]
@@ -109,46 +233,99 @@ mod tests {
 
     use super::*;
 
+    type Create = fn(&Path) -> io::Result<Destination>;
+
+    /// The usual way, and the one where files without names are not known.
+    const WAYS: [Create; 2] = [Destination::create, |target| Destination::beside(resolve(target)?)];
+
+    fn write(create: Create, target: &Path, bytes: &[u8]) {
+        let destination = create(target).expect("created");
+        destination.file().write_all(bytes).expect("written");
+        destination.finish().expect("named");
+    }
+
     #[test]
     fn the_name_appears_only_at_the_end() {
-        let folder = tempfile::tempdir().expect("folder");
-        let target = folder.path().join("out.pcapng");
-        let list = || fs::read_dir(folder.path()).expect("list").count();
-        drop(Destination::create(&target).expect("created"));
-        assert_eq!(list(), 0, "a run that failed leaves nothing");
-        let destination = Destination::create(&target).expect("created");
-        destination.file().write_all(b"x").expect("written");
-        assert!(!target.exists());
-        destination.finish().expect("renamed");
-        assert_eq!((fs::read(&target).expect("read"), list()), (b"x".to_vec(), 1));
+        for create in WAYS {
+            let folder = tempfile::tempdir().expect("folder");
+            let target = folder.path().join("out.pcapng");
+            let list = || fs::read_dir(folder.path()).expect("list").count();
+            drop(create(&target).expect("created"));
+            assert_eq!(list(), 0, "a run that failed leaves nothing");
+            // Two at once: each is whole, and the last one stays.
+            let both = [b"x", b"y"].map(|bytes| {
+                let destination = create(&target).expect("created");
+                destination.file().write_all(bytes).expect("written");
+                destination
+            });
+            assert!(!target.exists());
+            for (destination, bytes) in both.into_iter().zip([b"x", b"y"]) {
+                destination.finish().expect("named");
+                assert_eq!(fs::read(&target).expect("read"), bytes);
+            }
+            assert_eq!(list(), 1);
+        }
     }
+
+    #[cfg(target_os = "linux")]
     #[test]
-    fn inputs_are_safe_under_either_name_and_behind_links() {
+    fn there_is_nothing_to_be_left_behind() {
+        let folder = tempfile::tempdir().expect("folder");
+        let destination = Destination::create(&folder.path().join("out")).expect("created");
+        if matches!(destination.place, Place::Unnamed) {
+            assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 0);
+        }
+    }
+
+    #[test]
+    fn inputs_are_safe_behind_links() {
         let folder = tempfile::tempdir().expect("folder");
         let place = |name: &str| folder.path().join(name);
-        for name in ["in", "out.partial"] {
-            fs::write(place(name), b"x").expect("written");
-        }
+        fs::write(place("in"), b"x").expect("written");
         fs::create_dir(place("sub")).expect("folder");
         let would_destroy =
             |target: &str, input: &str| Destination::would_destroy(&place(target), &place(input));
         assert!(would_destroy("sub/../in", "in"));
-        assert!(would_destroy("out", "out.partial"));
         assert!(!would_destroy("out", "in"));
         assert!(!would_destroy("out", "not there"));
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_link_stays_a_link() {
-        let folder = tempfile::tempdir().expect("folder");
-        let (link, file) = (folder.path().join("link"), folder.path().join("file"));
-        fs::write(&file, b"old").expect("written");
-        std::os::unix::fs::symlink("file", &link).expect("linked");
-        let destination = Destination::create(&link).expect("created");
-        destination.file().write_all(b"new").expect("written");
-        destination.finish().expect("renamed");
-        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
-        assert_eq!(fs::read(&file).expect("read"), b"new");
+    fn a_link_stays_a_link_and_leads_to_what_was_written() {
+        for create in WAYS {
+            let folder = tempfile::tempdir().expect("folder");
+            fs::create_dir(folder.path().join("sub")).expect("folder");
+            let place = |name: &str| folder.path().join(name);
+            fs::write(place("file"), b"old").expect("written");
+            for (link, file) in [("link", "file"), ("far", "link"), ("dangling", "sub/new")] {
+                std::os::unix::fs::symlink(file, place(link)).expect("linked");
+                write(create, &place(link), link.as_bytes());
+                assert!(fs::symlink_metadata(place(link)).expect("there").is_symlink());
+                assert_eq!(fs::read(place(file)).expect("read"), link.as_bytes());
+            }
+            assert!(fs::symlink_metadata(place("link")).expect("there").is_symlink());
+            std::os::unix::fs::symlink("round", place("round")).expect("linked");
+            assert!(create(&place("round")).is_err());
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_takes_anothers_place_keeps_its_permissions() {
+        use std::os::unix::fs::PermissionsExt as _;
+        for create in WAYS {
+            let folder = tempfile::tempdir().expect("folder");
+            let (target, plain) = (folder.path().join("out"), folder.path().join("plain"));
+            let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode();
+            File::create(&plain).expect("created");
+            write(create, &target, b"1");
+            assert_eq!(mode(&target), mode(&plain), "a new one has those of any new file");
+            for permissions in [0o600, 0o664, 0o666] {
+                fs::set_permissions(&target, fs::Permissions::from_mode(permissions)).expect("set");
+                write(create, &target, b"2");
+                assert_eq!(mode(&target) & 0o7777, permissions);
+            }
+        }
     }
 }

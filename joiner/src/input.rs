@@ -12,6 +12,13 @@ const PAGE: usize = 4096;
 /// enough for them and what becomes of them to stay in the second-level cache.
 pub const PIECE: usize = 384 << 10;
 
+/// Most bytes by which a piece grows at a time while a long block in it is not whole: as many as are there
+/// already, so that copying takes linear time, and no more than this.
+pub const MOST_AT_ONCE: usize = 16 << 20;
+
+/// Bytes from which on memory is given back after a long block.
+pub const LARGE: usize = 8 << 20;
+
 /// Bytes of one `read`: larger ones were not faster.
 const READ: usize = 256 << 10;
 
@@ -45,8 +52,10 @@ impl Buffer {
     /// Empties it; what is read next lands on a page boundary, `carry` before it.
     fn begin(&mut self, carry: &[u8], body: usize) {
         let head = carry.len().max(HEAD).next_multiple_of(PAGE);
-        if self.bytes.len() < head + PAGE + body {
-            self.bytes = vec![0; head + PAGE + body];
+        let (there, needed) = (self.bytes.len(), head + PAGE + body);
+        if there < needed || (there > LARGE && needed <= LARGE) {
+            self.bytes = vec![];
+            self.bytes = vec![0; needed];
         }
         let boundary = self.bytes.as_ptr().align_offset(PAGE).min(PAGE) + head;
         let start = boundary - carry.len();
@@ -60,8 +69,9 @@ impl Buffer {
     ///
     /// What reading said.
     pub fn fill(&mut self, carry: &[u8], input: &mut impl Read) -> io::Result<Ending> {
-        self.begin(carry, PIECE);
-        let last = self.filled.end + PIECE;
+        let body = carry.len().clamp(PIECE, MOST_AT_ONCE);
+        self.begin(carry, body);
+        let last = self.filled.end + body;
         while self.filled.end < last {
             let end = self.filled.end;
             let room = (last - end).min(READ);

@@ -16,9 +16,9 @@ use crate::block::MAX_BLOCK;
 use crate::block::legacy::Legacy;
 use crate::chunk::{Cut, Framing, Piece};
 use crate::cut::{Cutter, End, Why};
-use crate::input::{Buffer, PIECE};
+use crate::input::{Buffer, MOST_AT_ONCE, PIECE};
 use crate::scan::{Damage, ScanError, cut_off};
-use crate::survey::{Survey, survey};
+use crate::survey::{Survey, survey_piece};
 use crate::turns::Turns;
 
 /// Bytes behind a piece that are read with it, so that its last block is whole most often.
@@ -27,9 +27,8 @@ const BEHIND: usize = 2 << 10;
 /// fit.
 const MORE: usize = 68 << 10;
 
-/// Bytes that are read to make a block whole: none is longer, and what claims to be is told as damage by
-/// who reads it whole.
-const LONGEST: usize = 2 * MAX_BLOCK as usize;
+/// Bytes that are read to make a block whole: none is longer, and what claims to be is told as damage.
+const LONGEST: usize = MAX_BLOCK as usize;
 
 /// Where the pieces of a capture are.
 #[derive(Debug, Default)]
@@ -181,7 +180,7 @@ impl<'a> Surveyor<'a> {
         if cutter.descriptions != descriptions {
             return Ok(None);
         }
-        let survey = self.survey(piece);
+        let survey = survey_piece(piece, self.known);
         Ok(Some(Guess { begin: piece.offset + begin as u64, cutter, end, survey }))
     }
 
@@ -207,7 +206,7 @@ impl<'a> Surveyor<'a> {
             piece.cuts.clear();
             let begin = size(found.at - piece.offset);
             let end = self.cut(&mut found.cutter, piece, (begin, limit), LONGEST)?;
-            (end, self.survey(piece))
+            (end, survey_piece(piece, self.known))
         };
         found.survey.append(survey);
         if !piece.cuts.is_empty() {
@@ -241,18 +240,10 @@ impl<'a> Surveyor<'a> {
             if !is_short || length - end.at > most {
                 return Ok(end);
             }
-            let more = size(left.min((length - limit).max(MORE) as u64));
+            let more = size(left.min((length - limit).clamp(MORE, MOST_AT_ONCE) as u64));
             piece.buffer.extend_at(self.file, piece.offset + length as u64, more)?;
             begin = end.at;
         }
-    }
-
-    fn survey(&self, piece: &Piece) -> Survey {
-        let mut all = Survey::default();
-        for chunk in piece.chunks() {
-            all.append(survey(&chunk, self.known));
-        }
-        all
     }
 }
 

@@ -44,6 +44,7 @@ pub mod jobs;
 pub mod json;
 mod label;
 pub mod layout;
+pub mod lengths;
 pub mod manual;
 mod mark;
 mod memo;

@@ -8,9 +8,14 @@ use crate::chunk::{Chunk, Item};
 use crate::examine::{Examined, Examiner};
 use crate::extra::edits::{Edit, Extras};
 use crate::label::{Labels, Rendered};
+use crate::lengths::{Header, Lengths};
 use crate::mark::{Decisions, Mark};
 use crate::render::Phrases;
 use crate::sequence::Form;
+
+/// Bytes of room that are kept for the next piece: what the shortest packets grow to, each with a long
+/// text, fits.
+const MOST_KEPT: usize = 32 << 20;
 
 /// Pieces of the output, and what they add up to.
 #[derive(Debug, Default)]
@@ -21,6 +26,8 @@ pub(crate) struct Output {
     pub(crate) annotated: u64,
     /// Bytes by which packets grew (or shrank, where an older annotation was longer).
     pub(crate) growth: i64,
+    /// Section headers in it.
+    pub(crate) headers: Vec<Header>,
     /// Packets that were copied without their annotation, because their options are cut.
     pub(crate) cut_options: u64,
     /// The full options of the packet at hand.
@@ -35,13 +42,19 @@ struct Rendering<'a, 'b> {
     chunk: Chunk<'a>,
     labels: &'a Labels<'b>,
     order: ByteOrder,
+    /// An option that no packet keeps.
+    left_out: Option<u16>,
 }
 
 impl Output {
     /// Makes room for the next piece.
     pub(crate) fn clear(&mut self) {
-        let Self { bytes, annotated, growth, cut_options, .. } = self;
+        let Self { bytes, annotated, growth, headers, cut_options, .. } = self;
         bytes.clear();
+        if bytes.capacity() > MOST_KEPT {
+            *bytes = vec![];
+        }
+        headers.clear();
         (*annotated, *growth, *cut_options) = (0, 0, 0);
     }
 
@@ -49,17 +62,22 @@ impl Output {
     /// get `forms`: one for each.
     pub(crate) fn render(
         &mut self,
-        (examiner, extras): (&Examiner, &Extras),
+        (examiner, extras, lengths): (&Examiner, &Extras, Lengths<'_>),
         chunk: Chunk<'_>,
         (decisions, forms): (&Decisions, &[Form]),
         labels: &Labels<'_>,
     ) {
         let input = chunk.bytes();
         self.bytes.reserve(input.len() + input.len() / 4);
-        let rendering = Rendering { examiner, chunk, labels, order: chunk.order() };
+        let (order, left_out) = (chunk.order(), extras.left_out());
+        let rendering = Rendering { examiner, chunk, labels, order, left_out };
         let mut own = decisions.own.iter().peekable();
         let begin = chunk.offset();
         let mut edits = extras.within(begin..begin + input.len() as u64);
+        // What belongs behind the section before stands before the header of this one.
+        let before = edits.iter().take_while(|edit| edit.range == (begin..begin));
+        let at = self.bytes.len() + before.map(|edit| edit.bytes.len()).sum::<usize>();
+        let header = Header::of(&chunk, at);
         // Bytes before it are in the output.
         let mut copied = 0;
         for ((position, mark), form) in (0..).zip(&decisions.marks).zip(forms) {
@@ -97,6 +115,10 @@ impl Output {
             copied = self.edit(edit, &chunk, copied);
         }
         self.bytes.extend_from_slice(input.get(copied..).unwrap_or_default());
+        if let (Some(header), Lengths::Dropped) = (&header, lengths) {
+            header.drop_length(&mut self.bytes);
+        }
+        self.headers.extend(header);
     }
 
     /// Appends what stands before `edit`, from byte `copied` of the chunk on, and what takes the place
@@ -121,11 +143,13 @@ impl Output {
         form: Form,
         before: &[u8],
     ) -> bool {
-        let (mark, _) = packet;
+        let (mark, left_out) = (packet.0, rendering.left_out);
         let Some(item) = rendering.chunk.item(mark.at as usize) else { return false };
         // What an earlier run left is to be replaced.
         let is_kept = match item {
-            Item::Block(block, _) => form == Form::Nothing && block.own_comment().is_none(),
+            Item::Block(block, _) => {
+                form == Form::Nothing && left_out.is_none() && block.own_comment().is_none()
+            }
             Item::Record(..) => false,
             Item::Simple(_) | Item::Malformed(_) | Item::Other(_) => true,
         };
@@ -143,7 +167,7 @@ impl Output {
         };
         self.bytes.extend_from_slice(before);
         match item {
-            Item::Block(block, _) => self.rewrite(&block, added),
+            Item::Block(block, _) => self.rewrite(&block, added, left_out),
             Item::Record(record, _) => {
                 record.write(added, &mut self.bytes);
                 let grown = added.process.len() + added.comment.len();
@@ -175,10 +199,10 @@ impl Output {
         self.growth += i64::from(more);
     }
 
-    /// Appends a block whose options stay but ours.
-    fn rewrite(&mut self, packet: &PacketBlock<'_>, added: Added<'_>) {
+    /// Appends a block whose options stay but ours, and what is to be left out.
+    fn rewrite(&mut self, packet: &PacketBlock<'_>, added: Added<'_>, left_out: Option<u16>) {
         let start = self.bytes.len();
-        if packet.rewrite(added, &mut self.bytes) {
+        if packet.rewrite(added, left_out, &mut self.bytes) {
             self.annotated += u64::from(!added.comment.is_empty());
             self.growth += signed(self.bytes.len() - start) - signed(packet.bytes().len());
         } else {
@@ -193,7 +217,7 @@ impl Output {
         (mark, known): (&Mark, Option<&Examined>),
         introduce: [bool; 2],
     ) -> Rendered {
-        let Rendering { examiner, chunk, labels, order } = rendering;
+        let Rendering { examiner, chunk, labels, order, .. } = rendering;
         let again = || {
             // Decided like another one; the same comes out again.
             let position = chunk.offset() + u64::from(mark.at);

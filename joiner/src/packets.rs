@@ -53,7 +53,7 @@ impl<W: Write + Send> PacketTable<W> {
         Ok(Self { writer: writer.map_err(io::Error::other)? })
     }
 
-    /// Appends rows of [`rows`].
+    /// Appends [`Rows`].
     ///
     /// # Errors
     ///
@@ -72,22 +72,33 @@ impl<W: Write + Send> PacketTable<W> {
     }
 }
 
-/// The rows of `chunk`, whose packets were decided as `packets` and of which the first has the number
-/// `first` in the capture, from 1.
-#[must_use]
-pub fn rows(
-    chunk: &Chunk<'_>,
-    packets: &[(u32, Examined)],
-    first: u64,
-    recordings: &Recordings,
-) -> RecordBatch {
-    let renderer = Renderer::new(recordings);
-    let mut columns = Columns::default();
-    let items = chunk.items().filter(Item::is_packet);
-    for ((frame, item), (_, examined)) in (first..).zip(items).zip(packets) {
-        columns.append(frame, &item, examined, renderer);
+/// Rows that become one batch, chunk by chunk: the columns take some 200 kB before their first row, so
+/// that chunks of one packet must share them.
+#[derive(Default)]
+pub struct Rows(Columns);
+
+impl Rows {
+    /// Appends the packets of `chunk`, which were decided as `packets` and of which the first has the
+    /// number `first` in the capture, from 1.
+    pub fn append(
+        &mut self,
+        chunk: &Chunk<'_>,
+        packets: &[(u32, Examined)],
+        first: u64,
+        recordings: &Recordings,
+    ) {
+        let renderer = Renderer::new(recordings);
+        let items = chunk.items().filter(Item::is_packet);
+        for ((frame, item), (_, examined)) in (first..).zip(items).zip(packets) {
+            self.0.append(frame, &item, examined, renderer);
+        }
     }
-    columns.finish()
+
+    /// All that were appended.
+    #[must_use]
+    pub fn finish(self) -> RecordBatch {
+        self.0.finish()
+    }
 }
 
 #[derive(Default)]

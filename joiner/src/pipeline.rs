@@ -18,13 +18,14 @@ use crate::examine::Examiner;
 use crate::extra::edits::Extras;
 use crate::feed::Feed;
 use crate::layout::{Layout, Surveyor};
+use crate::lengths::Lengths;
 use crate::packets::PacketTable;
 use crate::report::collect::Collector;
 use crate::report::traffic::Traffic;
 use crate::scan::{Damage, ScanError};
 use crate::source::Source;
 use crate::summary::Counts;
-use crate::survey::{Survey, survey};
+use crate::survey::{Survey, survey_piece};
 use crate::turns::Turns;
 
 mod pass;
@@ -95,6 +96,8 @@ pub struct Mode<'a> {
     pub extras: &'a Extras,
     /// Collects for a report, if there is to be one.
     pub report: Option<&'a Collector>,
+    /// What becomes of the lengths that section headers tell.
+    pub lengths: Lengths<'a>,
 }
 
 impl Pipeline {
@@ -138,11 +141,10 @@ impl Pipeline {
             || {
                 let mut piece = Piece::default();
                 while let Some(number) = feed.next(&mut piece)? {
-                    let surveys: Vec<Survey> =
-                        piece.chunks().map(|chunk| survey(&chunk, known)).collect();
+                    let next = survey_piece(&piece, known);
                     let turn = |(layout, all): &mut (Layout, Survey)| {
                         layout.push(&piece);
-                        surveys.into_iter().for_each(|next| all.append(next));
+                        all.append(next);
                     };
                     if found.take(number, turn).is_none() {
                         break;
@@ -183,15 +185,14 @@ impl Pipeline {
         let mut totals = Totals::default();
         if let Some(legacy) = feed.legacy() {
             let mut prelude = Vec::new();
-            legacy.write_prelude(APPLICATION, &mut prelude);
-            prelude.extend_from_slice(mode.extras.prelude());
+            legacy.write_prelude(APPLICATION, mode.extras.prelude(), &mut prelude);
             output.write_all(&prelude).map_err(PipelineError::Write)?;
             totals.bytes_out += prelude.len() as u64;
         }
         let pass = Pass::new((examiner, mode), output, table, totals);
         let places = (PLACES / self.threads.get().next_power_of_two()).clamp(1, MOST_PLACES);
         let counts = self.run(|| pass.stop(), || pass.work(&feed, places, &progress))?;
-        let (mut output, mut totals) = pass.finish();
+        let (mut output, mut totals) = pass.finish()?;
         for counts in counts {
             totals.counts.merge(&counts);
         }

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::config::Config;
+use crate::config::{Config, Detail};
 use crate::destination::{Destination, STANDARD_OUTPUT};
 use crate::events::{EventFiles, EventsError};
 use crate::extra::edits::{Extras, Unfit};
+use crate::lengths::Lengths;
 use crate::nat_table::NatTableError;
 use crate::packets::PacketTable;
 use crate::pipeline::{Mode, Pipeline, PipelineError};
@@ -200,6 +201,13 @@ pub fn join(config: &Config) -> Result<Summary, RunError> {
         style: config.style,
         extras: &extras,
         report: collector.as_ref(),
+        lengths: match config.compression {
+            None if destination.is_kept() => Lengths::Corrected(destination.file()),
+            _ if config.detail != Detail::None || outline.has_options || extras.changes() => {
+                Lengths::Dropped
+            }
+            _ => Lengths::Kept,
+        },
     };
     let mut output = Writer::new(destination.file(), config.compression).map_err(output_error)?;
     let capture = (&capture, &layout);
@@ -288,13 +296,13 @@ fn protect_inputs(config: &Config, events: &EventFiles) -> Result<(), RunError> 
             }
         }
     }
-    let place = |path: &PathBuf| std::path::absolute(path).ok();
     let more = [("--report", &config.report), ("--packets", &config.packets)];
     let is_device = |path: &Path| fs::metadata(path).is_ok_and(|found| !found.is_file());
     let mut taken = vec![&config.output];
     for (option, output) in more {
         let Some(output) = output.as_ref().filter(|output| !is_device(output)) else { continue };
-        if let Some(path) = taken.iter().find(|path| place(path) == place(output)) {
+        let place = Destination::place(output);
+        if let Some(path) = taken.iter().find(|path| Destination::place(path) == place) {
             let (path, output) = ((*path).clone(), output.clone());
             return Err(RunError::WouldDestroy { input: "output", option, path, output });
         }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use crate::chunk::{Framing, Piece};
 use crate::cut::{Cutter, End, Why};
-use crate::input::{Buffer, Ending};
+use crate::input::{Buffer, Ending, LARGE};
 
 /// Where and why a capture could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +102,9 @@ impl<R: Read> Scanner<R> {
             let bytes = piece.buffer.bytes();
             let End { at, why } = self.cutter.cut(bytes, begin..bytes.len(), &mut piece.cuts);
             self.carry.clear();
+            if self.carry.capacity() > LARGE {
+                self.carry = vec![];
+            }
             self.offset += at as u64;
             if let Why::Damaged(what) = why {
                 self.stop(what);

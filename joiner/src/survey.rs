@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use schema::FiveTuple;
 
 use crate::attribute::KnownFlows;
-use crate::chunk::{Captured, Chunk, Framing};
+use crate::block::{INTERFACE, Step, first, interface};
+use crate::chunk::{Captured, Chunk, Framing, Piece};
 use crate::clock::Jump;
 use crate::decode::plain::glance;
 use crate::decode::{FragmentKey, Packet, decode, decode_within};
@@ -20,6 +21,10 @@ use crate::syn::{Sign, Syn};
 const MAX_JUMPS: usize = 1 << 16;
 /// First fragments that are kept, some 400 MB; of more than that the later ones are unknown.
 const MAX_FRAGMENTS: usize = 4 << 20;
+/// Names of interfaces that are kept. They tell which host captured, and no host has as many.
+const MAX_NAMES: usize = 1 << 16;
+/// Boot ids that are kept: of two no host is the one that captured.
+const MAX_BOOT_IDS: usize = 2;
 /// Jumps back of less than this are no step of the clock, nanoseconds.
 const LEAST_JUMP_NS: i64 = 1_000_000;
 
@@ -43,7 +48,7 @@ pub struct Survey {
     pub fragments: Vec<(First, u64)>,
     /// Where times jump back.
     pub jumps: Vec<Jump>,
-    /// The names of interfaces.
+    /// The names of interfaces, each once.
     pub interfaces: BTreeSet<Box<str>>,
     /// The boot ids of the hosts that captured.
     pub boot_ids: BTreeSet<Box<str>>,
@@ -74,9 +79,15 @@ impl Survey {
         for jump in next.jumps {
             self.jump(jump);
         }
-        self.interfaces.append(&mut next.interfaces);
-        self.boot_ids.append(&mut next.boot_ids);
+        // One by one: `append` would go through all that are known for each chunk.
+        let room = MAX_NAMES.saturating_sub(self.interfaces.len());
+        self.interfaces.extend(next.interfaces.into_iter().take(room));
+        let room = MAX_BOOT_IDS.saturating_sub(self.boot_ids.len());
+        self.boot_ids.extend(next.boot_ids.into_iter().take(room));
         self.outline.append(next.outline);
+        if self.span.is_none() {
+            self.begin = next.begin;
+        }
         self.span = match (self.span, next.span) {
             (Some((first, _)), Some((_, last))) => Some((first, last)),
             (None, span) | (span, None) => span,
@@ -97,22 +108,29 @@ impl Survey {
     }
 }
 
+/// What `piece` holds of what matters.
+#[must_use]
+pub fn survey_piece(piece: &Piece, known: &KnownFlows<'_>) -> Survey {
+    let mut all = Survey::default();
+    piece.chunks().for_each(|chunk| all.append(survey(&chunk, known)));
+    all
+}
+
 /// What `chunk` holds of what matters.
 #[must_use]
 pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows<'_>) -> Survey {
     let mut survey = Survey::default();
     let (mut waiting, mut batch) = (Vec::with_capacity(BATCH), Batch::default());
-    if let Framing::Pcapng(section) = chunk.framing {
-        let all = (0..section.interfaces.len()).filter_map(|id| section.interfaces.get(id));
-        survey.interfaces.extend(all.filter_map(|interface| interface.name.clone()));
-    }
     survey.boot_ids.extend(chunk.boot_id().map(Box::from));
     let (mut items, mut outline) = (chunk.places(), Outline::default());
+    let (mut names, mut has_options) = (BTreeSet::new(), false);
     let mut note = |bytes: &[u8], at: usize| {
         outline.note(bytes, chunk.order(), chunk.boot_id(), chunk.offset() + at as u64);
+        names.extend(described_name(bytes, chunk.framing));
     };
     while let Some(glimpse) = items.next_packet_past(&mut note) {
         let Some(captured) = glimpse.captured else { continue };
+        has_options |= !glimpse.is_bare;
         let position = chunk.offset() + glimpse.at as u64;
         let Captured { link, data, time_ns, .. } = captured;
         match survey.span {
@@ -148,6 +166,51 @@ pub fn survey(chunk: &Chunk<'_>, known: &KnownFlows<'_>) -> Survey {
     }
     known.keep(&mut waiting, &mut batch);
     survey.syns.append(&mut waiting);
+    outline.has_options = has_options;
     survey.outline = outline;
+    survey.interfaces = names;
     survey
+}
+
+/// The name of the interface that the block `bytes` describes.
+fn described_name(bytes: &[u8], framing: &Framing) -> Option<Box<str>> {
+    let Framing::Pcapng(section) = framing else { return None };
+    match first(bytes, section.order) {
+        Step::Whole(block) if block.kind == INTERFACE && section.is_known => {
+            interface::parse(&block, section.order)?.name
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(begin: u64, span: (i64, i64), name: &str) -> Survey {
+        let interfaces = BTreeSet::from([name.into()]);
+        Survey { span: Some(span), begin, interfaces, ..Survey::default() }
+    }
+
+    #[test]
+    fn a_jump_between_what_was_put_together_stands_where_the_latter_begins() {
+        let late = 2 * LEAST_JUMP_NS;
+        let mut piece = Survey::default();
+        piece.append(of(500, (0, 0), "b"));
+        let mut all = Survey::default();
+        all.append(of(100, (late, late), "a"));
+        all.append(piece);
+        assert_eq!(all.jumps, [Jump { position: 500, from_ns: late, to_ns: 0 }]);
+        assert_eq!((all.span, all.begin), (Some((late, 0)), 100));
+    }
+
+    #[test]
+    fn names_are_kept_once_and_not_without_end() {
+        let mut all = Survey::default();
+        for number in 0..MAX_NAMES + 10 {
+            all.append(of(0, (0, 0), &number.to_string()));
+            all.append(of(0, (0, 0), "0"));
+        }
+        assert_eq!(all.interfaces.len(), MAX_NAMES);
+    }
 }

@@ -18,7 +18,8 @@ pub(crate) fn refused(folder: &TempDir, args: &[&str]) -> String {
     message
 }
 
-fn list(folder: &TempDir) -> Vec<String> {
+/// Names of what is in the folder, in order.
+pub(crate) fn list(folder: &TempDir) -> Vec<String> {
     let entries = fs::read_dir(folder.path()).expect("folder");
     let mut names: Vec<_> = entries
         .map(|entry| entry.expect("entry").file_name().into_string().expect("text"))
@@ -74,7 +75,6 @@ fn what_is_no_capture_or_no_recording_is_refused() {
 fn no_input_is_ever_overwritten() {
     let folder = scene();
     let capture = pcapng(false, &[]);
-    // What a recording that was cut off leaves behind has the name that a join writes under first.
     for (output, input) in [
         ("./in.pcapng", "in.pcapng: writing ./in.pcapng would overwrite this capture"),
         ("ev.parquet", "ev.parquet: writing ev.parquet would overwrite this event file"),
@@ -87,15 +87,7 @@ fn no_input_is_ever_overwritten() {
             format!("ebpfjoin: {input}; give another name with -o")
         );
     }
-    put(&folder, "out.pcapng.partial", &capture);
-    assert_eq!(
-        refused(&folder, &["out.pcapng.partial", "ev.parquet", "-o", "out.pcapng"]),
-        "ebpfjoin: out.pcapng.partial: writing out.pcapng would overwrite this capture; give \
-         another name with -o"
-    );
-    for name in ["in.pcapng", "out.pcapng.partial"] {
-        assert_eq!(fs::read(folder.path().join(name)).expect("still there"), capture);
-    }
+    assert_eq!(fs::read(folder.path().join("in.pcapng")).expect("still there"), capture);
 }
 
 #[test]

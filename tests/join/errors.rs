@@ -73,7 +73,7 @@ fn a_block_that_cannot_be_is_described() {
     let nothing = "there is nothing to enrich";
     for (at, bytes, what) in [
         (4, 11_u32, "a block that claims 11 bytes"),
-        (4, 0x0200_0000, "a block that claims 33554432 bytes"),
+        (4, 0x1000_0000, "a block that claims 268435456 bytes"),
         (24, 0, "a block whose two lengths differ (the first is 28)"),
     ] {
         damaged(at, &bytes.to_le_bytes());

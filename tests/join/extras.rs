@@ -6,8 +6,11 @@ use std::fs;
 use schema::{Event, Kind};
 use tempfile::TempDir;
 
-use crate::blocks::{Block, read};
-use crate::scene::{datagrams, meta, pcap, pcapng, put, rows, scene, write_events};
+use crate::blocks::{Block, comments, read, stripped};
+use crate::scene::{
+    Order, begin, datagrams, described, meta, packet_ns, pcap, pcapng, put, rows, scene,
+    write_events,
+};
 use crate::tools::{ebpfjoin, failure, join, tshark};
 
 const NAMES: u32 = 4;
@@ -105,8 +108,30 @@ fn nothing_is_added_where_nothing_is_known() {
     assert!(output(&folder) == without);
 }
 
+#[test]
+fn names_that_are_there_already_are_not_written_again() {
+    for big in [false, true] {
+        let folder = scene_with_interfaces();
+        put(&folder, "in.pcapng", &pcapng(big, &[]));
+        join(folder.path(), "in.pcapng", &["--names"]);
+        let once = output(&folder);
+        put(&folder, "again.pcapng", &once);
+        join(folder.path(), "again.pcapng", &["--names"]);
+        assert!(output(&folder) == once);
+        // Other names may be somebody else's, and a section's names are its own.
+        put(&folder, "again.pcapng", &[once.clone(), pcapng(big, &[])].concat());
+        join(folder.path(), "again.pcapng", &["--names"]);
+        assert!(output(&folder).starts_with(&once));
+        put(&folder, "again.pcapng", &[pcapng(big, &[]), once].concat());
+        join(folder.path(), "again.pcapng", &["--names"]);
+        let blocks = read(&output(&folder));
+        let names = blocks.iter().filter(|block| kind(block, big) == Some(NAMES)).count();
+        assert_eq!(names, 2);
+    }
+}
+
 /// Process blocks, and the ordinals that packets refer to.
-fn native(file: &[u8]) -> (Vec<Vec<u8>>, Vec<Option<u32>>) {
+fn native_parts(file: &[u8]) -> (Vec<Vec<u8>>, Vec<Option<u32>>) {
     let (mut processes, mut ordinals) = (vec![], vec![]);
     for block in read(file) {
         match block {
@@ -134,7 +159,7 @@ fn packets_refer_to_the_process_block_of_their_sender() {
         let folder = scene();
         put(&folder, capture, &bytes);
         join(folder.path(), capture, &["--native"]);
-        let (processes, ordinals) = native(&output(&folder));
+        let (processes, ordinals) = native_parts(&output(&folder));
         let names: Vec<_> = processes.iter().map(|block| &block[12..24]).collect();
         let name = |text: &[u8]| [&[2, 0, text.len() as u8, 0], text].concat();
         assert!(processes[0][8..12] == 4242_u32.to_le_bytes() && names[0][..8] == name(b"curl"));
@@ -160,9 +185,7 @@ fn process_blocks_are_refused_where_they_would_mislead() {
     let folder = scene();
     put(&folder, "big.pcapng", &pcapng(true, &[]));
     put(&folder, "two.pcapng", &[pcapng(false, &[]), pcapng(false, &[])].concat());
-    put(&folder, "in.pcapng", &pcapng(false, &[]));
-    join(folder.path(), "in.pcapng", &["--native"]);
-    fs::rename(folder.path().join("out.pcapng"), folder.path().join("has.pcapng")).expect("moved");
+    put(&folder, "has.pcapng", &of_macos());
     for (capture, why) in [
         ("big.pcapng", "this one is big-endian"),
         ("two.pcapng", "this one has 2 sections"),
@@ -178,6 +201,60 @@ fn process_blocks_are_refused_where_they_would_mislead() {
         );
         assert!(!folder.path().join("out.pcapng").exists());
     }
+}
+
+/// A capture as macOS makes it: a process, of which more than the name is told, and its first packet.
+fn of_macos() -> Vec<u8> {
+    let order = Order { big: false };
+    let mut process = order.u32(4242);
+    process.extend(order.options(&[(2, b"Safari".to_vec()), (4, vec![7; 16])]));
+    let refers = [(0x8001, order.u32(0))];
+    let packet = order.packet(packet_ns(3), &datagrams()[3], &refers);
+    [begin(&order), described(&order, "en0"), order.block(PROCESS, &process), packet].concat()
+}
+
+#[test]
+fn process_blocks_of_an_earlier_run_are_replaced_or_taken_away() {
+    let folder = scene_with_interfaces();
+    let plain = pcapng(false, &[(1, b"mine".to_vec())]);
+    let joined = |input: &[u8], more: &[&str]| {
+        put(&folder, "in.pcapng", input);
+        join(folder.path(), "in.pcapng", more);
+        output(&folder)
+    };
+    for names in [&[][..], &["--names"]] {
+        let native = joined(&plain, &[&["--native"], names].concat());
+        assert_eq!(native.windows(4).filter(|at| *at == PROCESS.to_le_bytes()).count(), 2);
+        assert!(joined(&native, &[&["--native"], names].concat()) == native, "{names:?}");
+        assert!(joined(&native, names) == joined(&plain, names), "{names:?}");
+        let twice = joined(&native.repeat(2), names);
+        assert!(twice == joined(&joined(&plain, names).repeat(2), names), "{names:?}");
+    }
+    let native = joined(&plain, &["--native"]);
+    assert!(joined(&native, &["--detail", "none"]) == plain);
+    // A legacy file has become one of blocks.
+    let legacy = joined(&pcap(false, true), &["--native", "--names"]);
+    assert!(joined(&legacy, &["--native", "--names"]) == legacy);
+    assert_eq!(native_parts(&joined(&legacy, &[])), (vec![], vec![None; 8]));
+}
+
+#[test]
+fn process_blocks_of_macos_stay() {
+    let folder = scene();
+    put(&folder, "in.pcapng", &of_macos());
+    join(folder.path(), "in.pcapng", &[]);
+    let written = output(&folder);
+    assert!(comments(&read(&written))[0].is_some());
+    assert!(stripped(read(&written)) == read(&of_macos()));
+    // In the same file as ours, too: what packets refer to, nobody can tell.
+    put(&folder, "in.pcapng", &pcapng(false, &[]));
+    join(folder.path(), "in.pcapng", &["--native"]);
+    let both = [output(&folder), of_macos()].concat();
+    put(&folder, "in.pcapng", &both);
+    join(folder.path(), "in.pcapng", &["--detail", "none"]);
+    let processes =
+        |file: &[u8]| read(file).iter().filter(|block| kind(block, false) == Some(PROCESS)).count();
+    assert_eq!(processes(&output(&folder)), 3);
 }
 
 #[test]

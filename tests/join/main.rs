@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod blocks;
+#[cfg(target_os = "linux")]
+mod bounds;
 mod browser;
 #[path = "../support/copy.rs"]
 mod copy;
@@ -18,8 +20,11 @@ mod frames;
 mod given;
 mod layers;
 mod legacy;
+mod lengths;
 mod manual;
 mod model;
+#[cfg(target_os = "linux")]
+mod outputs;
 mod packets;
 mod parts;
 mod pieces;

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::blocks::{read, read_legacy, stripped};
-use crate::scene::{Order, datagrams, packet_ns, pcap, pcapng, put, scene};
+use crate::scene::{Order, begin, datagrams, described, packet_ns, pcap, pcapng, put, scene};
 use crate::tools::ebpfjoin;
 
 /// A small generator of numbers (xorshift).
@@ -28,23 +28,6 @@ impl Random {
 
 /// Bytes of a capture, a few times those of a piece.
 const LENGTH: usize = 3 << 20;
-
-fn begin(order: &Order) -> Vec<u8> {
-    let mut header = order.u32(0x1a2b_3c4d);
-    header.extend(order.u16(1));
-    header.extend(order.u16(0));
-    header.extend([0xff; 8]);
-    order.block(0x0a0d_0d0a, &header)
-}
-
-/// An interface of raw IP packets; times count nanoseconds.
-fn interface(order: &Order, name: &str) -> Vec<u8> {
-    let mut body = order.u16(101);
-    body.extend(order.u16(0));
-    body.extend(order.u32(0));
-    body.extend(order.options(&[(2, name.into()), (9, vec![9])]));
-    order.block(1, &body)
-}
 
 /// Packets of the scene with a long payload each, in which there are blocks of a capture, too.
 fn long_packets() -> Vec<Vec<u8>> {
@@ -71,7 +54,7 @@ fn capture(random: &mut Random) -> Vec<u8> {
         match random.below(900) {
             _ if interfaces == 0 => {
                 file.extend(begin(&order));
-                file.extend(interface(&order, "eth0"));
+                file.extend(described(&order, "eth0"));
                 interfaces = 1;
             }
             0 => {
@@ -79,7 +62,7 @@ fn capture(random: &mut Random) -> Vec<u8> {
                 interfaces = 0;
             }
             1..6 => {
-                file.extend(interface(&order, &format!("eth{interfaces}")));
+                file.extend(described(&order, &format!("eth{interfaces}")));
                 interfaces += 1;
             }
             // Of somebody else's, and long enough to lie across pieces.

@@ -192,15 +192,7 @@ pub(crate) struct Order {
 impl Order {
     /// A section and an interface of raw IP packets and nanoseconds.
     fn head(&self) -> Vec<u8> {
-        let mut section = self.u32(0x1a2b_3c4d);
-        section.extend(self.u16(1));
-        section.extend(self.u16(0));
-        section.extend([0xff; 8]);
-        let mut interface = self.u16(101);
-        interface.extend(self.u16(0));
-        interface.extend(self.u32(0));
-        interface.extend(self.options(&[(2, b"eth0".to_vec()), (9, vec![9])]));
-        [self.block(0x0a0d_0d0a, &section), self.block(1, &interface)].concat()
+        [begin(self), described(self, "eth0")].concat()
     }
 
     pub(crate) fn u16(&self, value: u16) -> Vec<u8> {
@@ -267,4 +259,22 @@ pub(crate) fn pcap(big: bool, nano: bool) -> Vec<u8> {
 /// Writes `bytes` to `name` in `folder`.
 pub(crate) fn put(folder: &TempDir, name: &str, bytes: &[u8]) {
     fs::write(folder.path().join(name), bytes).expect("written");
+}
+
+/// A section header that tells no length.
+pub(crate) fn begin(order: &Order) -> Vec<u8> {
+    let mut header = order.u32(0x1a2b_3c4d);
+    header.extend(order.u16(1));
+    header.extend(order.u16(0));
+    header.extend([0xff; 8]);
+    order.block(0x0a0d_0d0a, &header)
+}
+
+/// An interface of raw IP packets, whose times count nanoseconds.
+pub(crate) fn described(order: &Order, name: &str) -> Vec<u8> {
+    let mut body = order.u16(101);
+    body.extend(order.u16(0));
+    body.extend(order.u32(0));
+    body.extend(order.options(&[(2, name.into()), (9, vec![9])]));
+    order.block(1, &body)
 }

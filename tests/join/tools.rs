@@ -12,6 +12,19 @@ pub(crate) fn ebpfjoin(folder: &Path, args: &[&str]) -> Output {
         .expect("ebpfjoin starts")
 }
 
+/// Runs `ebpfjoin` in `folder` with so much memory and time at most: MiB of addresses, and seconds of a
+/// processor.
+#[cfg(target_os = "linux")]
+pub(crate) fn ebpfjoin_within(folder: &Path, [memory, time]: [u32; 2], args: &[&str]) -> Output {
+    let limits = format!("ulimit -v {} && ulimit -t {time} && exec \"$0\" \"$@\"", memory << 10);
+    Command::new("sh")
+        .current_dir(folder)
+        .args(["-c", &limits, env!("CARGO_BIN_EXE_ebpfjoin")])
+        .args(args)
+        .output()
+        .expect("ebpfjoin starts")
+}
+
 /// Standard error of a run that must have failed with exit code 1.
 pub(crate) fn failure(output: &Output) -> String {
     let stderr = String::from_utf8(output.stderr.clone()).expect("text");

@@ -10,11 +10,11 @@ use std::sync::{Arc, OnceLock};
 
 use super::interface::Interface;
 
-/// Segments, which bounds the interfaces of one section to 65,535. Real captures have up to a few
-/// hundred; a damaged one must not fill the memory.
-const SEGMENTS: usize = 16;
+/// Segments, which bounds the interfaces of one section that are known to 1,048,575, some 70 MB. Real
+/// captures have up to a few hundred; whatever a file describes must not fill the memory.
+const SEGMENTS: usize = 20;
 
-/// Most interfaces of one section.
+/// Most interfaces of one section that are known. Packets of others are copied, and say so.
 pub const MAX_INTERFACES: usize = (1 << SEGMENTS) - 1;
 
 type Segment = OnceLock<Box<[OnceLock<Interface>]>>;

@@ -12,7 +12,7 @@ use schema::annotation::option::{ByteOrder, padding};
 
 use super::interface::{Clock, Description};
 use super::packet::Added;
-use super::{ENHANCED_PACKET, MAX_BLOCK, Step, section};
+use super::{ENHANCED_PACKET, MAX_PACKET, Step, section};
 use crate::decode::LinkType;
 
 const MAGIC_MICROSECONDS: u32 = 0xa1b2_c3d4;
@@ -112,7 +112,7 @@ impl Legacy {
             self.order.u32([header[at], header[at + 1], header[at + 2], header[at + 3]])
         };
         let captured = word(8);
-        if captured > MAX_BLOCK {
+        if captured > MAX_PACKET {
             return Step::Damaged(format!("a packet that claims {captured} captured bytes"));
         }
         let Some(bytes) = bytes.get(..self.record + captured as usize) else {
@@ -135,9 +135,11 @@ impl Legacy {
             && (self.snap_length == 0 || captured <= u64::from(self.snap_length))
     }
 
-    /// Appends the section and the interface that stand for this file's header.
-    pub fn write_prelude(&self, application: &str, out: &mut Vec<u8>) {
+    /// Appends the section and the interface that stand for this file's header, and some blocks between
+    /// them.
+    pub fn write_prelude(&self, application: &str, between: &[u8], out: &mut Vec<u8>) {
         section::write(application, out);
+        out.extend_from_slice(between);
         let Self { link, snap_length, precision, fcs_bits, .. } = *self;
         Description { link, snap_length, clock: precision.clock(), fcs_bits }.write(out);
     }

@@ -107,9 +107,9 @@ impl<'a> PacketBlock<'a> {
 
     /// Appends this block with `added` options in place of ours; everybody else's are kept, in
     /// their order. A process and thread is not written where the packet has somebody else's
-    /// already; ours is the one of the sender that our comment names. `false` if the options are
-    /// cut: then nothing was appended.
-    pub fn rewrite(&self, added: Added<'_>, out: &mut Vec<u8>) -> bool {
+    /// already; ours is the one of the sender that our comment names. Nor is the option `left_out`
+    /// kept, if there is to be none. `false` if the options are cut: then nothing was appended.
+    pub fn rewrite(&self, added: Added<'_>, left_out: Option<u16>, out: &mut Vec<u8>) -> bool {
         let order = self.order;
         // The sender that an older annotation of ours names: then that option is ours, too.
         let own_pid = self
@@ -131,7 +131,8 @@ impl<'a> PacketBlock<'a> {
                 }
                 Some(Ok(option)) => {
                     let pid = option.process_thread(order).map(|(pid, _)| pid);
-                    if is_ours(&option) || (pid.is_some() && pid == own_pid) {
+                    let is_out = left_out == Some(option.code);
+                    if is_out || is_ours(&option) || (pid.is_some() && pid == own_pid) {
                         continue;
                     }
                     has_process |= option.code == OPT_PROCESS_THREAD;
@@ -218,7 +219,7 @@ mod tests {
         let added = Added { process: &parts[0], comment: &parts[1] };
         let mut out = b"what was written before".to_vec();
         let before = out.len();
-        assert!(view(bytes, order).rewrite(added, &mut out));
+        assert!(view(bytes, order).rewrite(added, None, &mut out));
         out.split_off(before)
     }
 
@@ -277,7 +278,7 @@ mod tests {
             let Step::Whole(block) = first(&bytes, order) else { panic!("not a block") };
             if let Some(packet) = PacketBlock::new(&block, order) {
                 let mut out = vec![];
-                if packet.rewrite(Added { process: &[], comment: &[] }, &mut out) {
+                if packet.rewrite(Added { process: &[], comment: &[] }, None, &mut out) {
                     prop_assert_eq!(view(&out, order).data(), packet.data());
                 } else {
                     prop_assert!(out.is_empty());

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use schema::annotation::option::ByteOrder;
 
-use super::native::Processes;
+use super::native::{OPT_PROCESS, Processes};
 use super::outline::{Described, Outline};
 use super::residents::Residents;
 use super::{interfaces, names};
@@ -37,6 +37,8 @@ pub struct Extras {
     prelude: Vec<u8>,
     /// Processes that packets refer to.
     processes: Option<Processes>,
+    /// Whether packets refer to those of an earlier run.
+    had_processes: bool,
 }
 
 impl Extras {
@@ -58,20 +60,33 @@ impl Extras {
         if style.names {
             let names = names::names(recordings, span.unwrap_or_default());
             names::append_names(&names, order, &mut beginning);
+            // From an earlier run.
+            if outline.has_names(&beginning) {
+                beginning.clear();
+            }
         }
         if style.native {
             check(outline, order)?;
             let processes = Processes::new(recordings);
-            beginning.extend_from_slice(processes.blocks());
+            // Where those of an earlier run are.
+            match outline.own_processes().first() {
+                Some(&Range { start: at, .. }) => {
+                    extras.edits.push(Edit { range: at..at, bytes: processes.blocks().to_vec() });
+                }
+                None => beginning.extend_from_slice(processes.blocks()),
+            }
             extras.processes = Some(processes);
         }
         match outline.begin {
             Some((at, _)) if !beginning.is_empty() => {
-                extras.edits.push(Edit { range: at..at, bytes: beginning });
+                extras.edits.insert(0, Edit { range: at..at, bytes: beginning });
             }
             Some(_) => {}
             None => extras.prelude = beginning,
         }
+        let own = outline.own_processes().iter().cloned();
+        extras.edits.extend(own.map(|range| Edit { range, bytes: vec![] }));
+        extras.had_processes = !outline.own_processes().is_empty();
         if style.names {
             let residents = Residents::new(recordings);
             let known = |described: &Described| {
@@ -84,7 +99,15 @@ impl Extras {
             };
             extras.edits.extend(outline.descriptions.iter().filter_map(known));
         }
+        // What is written somewhere stays before what is taken away there.
+        extras.edits.sort_by_key(|edit| edit.range.start);
         Ok(extras)
+    }
+
+    /// Whether anything is changed beside the packets.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        !self.edits.is_empty()
     }
 
     /// The changes that begin in `range`.
@@ -98,6 +121,12 @@ impl Extras {
     #[must_use]
     pub fn prelude(&self) -> &[u8] {
         &self.prelude
+    }
+
+    /// The option by which packets refer to processes of an earlier run, which are there no more.
+    #[must_use]
+    pub fn left_out(&self) -> Option<u16> {
+        self.had_processes.then_some(OPT_PROCESS)
     }
 
     /// Processes that packets refer to.

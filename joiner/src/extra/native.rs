@@ -7,9 +7,10 @@
 //! packet option 0x8001: ordinal of the block in the section, from 0, u32
 //! ```
 
-use schema::annotation::option::{ByteOrder, append};
+use schema::annotation::option::{ByteOrder, Options, append};
 
 use super::append_block;
+use crate::block::{Step, first};
 use crate::events::{IdentityId, Recordings};
 
 /// Darwin process event block.
@@ -68,6 +69,19 @@ impl Processes {
     pub fn ordinal(&self, process: IdentityId) -> Option<u32> {
         *self.ordinals.get(usize::try_from(process.0).ok()?)?
     }
+}
+
+/// Whether `bytes`, a process block, are as [`Processes`] writes them: with a name or nothing. macOS
+/// tells more of a process.
+#[must_use]
+pub fn is_own(bytes: &[u8], order: ByteOrder) -> bool {
+    let Step::Whole(block) = first(bytes, order) else { return false };
+    let options = block.body().get(size_of::<u32>()..).map(|options| Options::new(options, order));
+    order == ORDER
+        && options.is_some_and(|options| {
+            let codes = options.map(|option| option.map(|option| option.code));
+            codes.take(2).eq([Ok(DPEB_NAME)]) || block.body().len() == size_of::<u32>()
+        })
 }
 
 /// Appends the option of a packet whose sender has block `ordinal`: 8 bytes.

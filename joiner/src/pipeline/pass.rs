@@ -9,9 +9,10 @@ use super::{Mode, PipelineError, Totals};
 use crate::chunk::{Chunk, Piece};
 use crate::examine::{Examiner, Memory};
 use crate::feed::Feed;
+use crate::lengths::Corrector;
 use crate::mark::Decisions;
 use crate::output::Output;
-use crate::packets::{self, PacketTable};
+use crate::packets::{PacketTable, Rows};
 use crate::report::collect::Collected;
 use crate::report::traffic::Traffic;
 use crate::sequence::{Form, Sequencer};
@@ -24,7 +25,7 @@ pub(super) struct Pass<'a, 'b, W> {
     mode: Mode<'a>,
     has_table: bool,
     sequence: Turns<Sequence>,
-    sink: Turns<Sink<'b, W>>,
+    sink: Turns<Sink<'a, 'b, W>>,
 }
 
 /// What is decided in order.
@@ -36,8 +37,9 @@ struct Sequence {
 }
 
 /// What is written in order.
-struct Sink<'b, W> {
+struct Sink<'a, 'b, W> {
     output: W,
+    lengths: Corrector<'a>,
     table: Option<&'b mut PacketTable<File>>,
     totals: Totals,
 }
@@ -73,18 +75,19 @@ impl<'a, 'b, W: Write + Send> Pass<'a, 'b, W> {
             mode,
             has_table,
             sequence,
-            sink: Turns::new(Sink { output, table, totals }),
+            sink: Turns::new(Sink { output, lengths: Corrector::new(mode.lengths), table, totals }),
         }
     }
 
     /// The output, and what the pass adds up to but for the decisions.
-    pub(super) fn finish(self) -> (W, Totals) {
-        let Sink { output, mut totals, .. } = self.sink.into_inner();
+    pub(super) fn finish(self) -> Result<(W, Totals), PipelineError> {
+        let Sink { output, mut lengths, mut totals, .. } = self.sink.into_inner();
+        lengths.end(totals.bytes_in, totals.bytes_out).map_err(PipelineError::Write)?;
         totals.traffic = self.sequence.into_inner().traffic;
         if let Some(traffic) = &mut totals.traffic {
             traffic.finish(self.examiner.matcher.recordings());
         }
-        (output, totals)
+        Ok((output, totals))
     }
 
     /// Nobody goes on.
@@ -114,11 +117,12 @@ impl<'a, 'b, W: Write + Send> Pass<'a, 'b, W> {
             output.clear();
             for (chunk, found) in piece.chunks().zip(&found) {
                 let decided = (&found.decisions, &*found.forms);
-                output.render((self.examiner, self.mode.extras), chunk, decided, &memory.labels);
+                let Mode { extras, lengths, .. } = self.mode;
+                output.render((self.examiner, extras, lengths), chunk, decided, &memory.labels);
             }
             let rows = self.has_table.then(|| self.rows(&piece, &found, first));
             let turn =
-                |sink: &mut Sink<'_, W>| sink.write(&output, rows.as_deref(), piece.length());
+                |sink: &mut Sink<'_, '_, W>| sink.write(&output, rows.as_ref(), piece.length());
             match self.sink.take(number, turn) {
                 None => break,
                 Some(written) => written.map_err(PipelineError::Write)?,
@@ -157,33 +161,33 @@ impl<'a, 'b, W: Write + Send> Pass<'a, 'b, W> {
     }
 
     /// The rows of all packets of `piece`, before which there were `first`.
-    fn rows(&self, piece: &Piece, found: &[Found], first: u64) -> Vec<RecordBatch> {
+    fn rows(&self, piece: &Piece, found: &[Found], first: u64) -> RecordBatch {
         let recordings = self.examiner.matcher.recordings();
-        let mut frame = first + 1;
-        let rows = piece.chunks().zip(found).map(|(chunk, found)| {
+        let (mut rows, mut frame) = (Rows::default(), first + 1);
+        for (chunk, found) in piece.chunks().zip(found) {
             let packets = &found.decisions.own;
-            let rows = packets::rows(&chunk, packets, frame, recordings);
+            rows.append(&chunk, packets, frame, recordings);
             frame += packets.len() as u64;
-            rows
-        });
-        rows.collect()
+        }
+        rows.finish()
     }
 }
 
-impl<W: Write> Sink<'_, W> {
+impl<W: Write> Sink<'_, '_, W> {
     fn write(
         &mut self,
         output: &Output,
-        rows: Option<&[RecordBatch]>,
+        rows: Option<&RecordBatch>,
         length: u64,
     ) -> io::Result<()> {
-        if let Some(table) = &mut self.table {
-            for rows in rows.unwrap_or_default() {
-                table.write(rows)?;
-            }
+        if let (Some(table), Some(rows)) = (&mut self.table, rows) {
+            table.write(rows)?;
         }
         self.output.write_all(&output.bytes)?;
         let totals = &mut self.totals;
+        for header in &output.headers {
+            self.lengths.begin(*header, totals.bytes_out + header.at as u64)?;
+        }
         totals.bytes_out += output.bytes.len() as u64;
         totals.annotated += output.annotated;
         totals.cut_options += output.cut_options;

@@ -66,7 +66,8 @@ impl Write for Disk {
 fn enrich(capture: &Source, output: impl Write + Send) -> Result<Totals, PipelineError> {
     let style = Style { pid_option: true, ..Style::default() };
     let extras = &Extras::default();
-    let mode = Mode { detail: Detail::Auto, style, extras, report: None };
+    let (detail, lengths) = (Detail::Auto, Lengths::Kept);
+    let mode = Mode { detail, style, extras, report: None, lengths };
     let (layout, _) = survey_with(2, capture)?;
     pipeline(2).enrich((capture, &layout), output, &examiner(), mode, None, |_| {})
 }
