@@ -122,7 +122,7 @@ fn is_the_same(input: &[u8], output: &[u8]) {
 }
 
 pub(crate) fn is_ours((code, value): &Opt) -> bool {
-    *code == 1 && (value == b"ebpf" || value.starts_with(b"ebpf "))
+    *code == 1 && schema::annotation::is_ours(value)
 }
 
 /// `block` without what a join may add to `before` or take away from it: our comments, and the

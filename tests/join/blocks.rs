@@ -115,11 +115,16 @@ fn record(cursor: &mut Cursor<'_>, nano: bool, more: usize) -> Option<Block> {
     Some(Block::Packet { interface: 0, units, original, data, options: vec![] })
 }
 
+/// Whether a comment is an annotation: people write of ebpf, too.
+fn is_ours(comment: &[u8]) -> bool {
+    [&b"ebpf src."[..], b"ebpf dst."].iter().any(|begin| comment.starts_with(begin))
+}
+
 /// `blocks` without our annotations.
 pub(crate) fn stripped(blocks: Vec<Block>) -> Vec<Block> {
     let strip = |block| match block {
         Block::Packet { interface, units, original, data, mut options } => {
-            let ours = |option: &Opt| option.0 == 1 && option.1.starts_with(b"ebpf ");
+            let ours = |option: &Opt| option.0 == 1 && is_ours(&option.1);
             if options.iter().any(ours) {
                 options.retain(|option| !ours(option) && option.0 != 8);
             }
@@ -135,7 +140,7 @@ pub(crate) fn comments(blocks: &[Block]) -> Vec<Option<String>> {
     let comment = |block: &Block| match block {
         Block::Packet { options, .. } => Some(options.iter().find_map(|(code, value)| {
             let text = String::from_utf8(value.clone()).ok()?;
-            (*code == 1 && text.starts_with("ebpf ")).then_some(text)
+            (*code == 1 && is_ours(value)).then_some(text)
         })),
         Block::Other(_) => None,
     };

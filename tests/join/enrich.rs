@@ -80,8 +80,9 @@ fn the_sender_stands_in_the_standard_option_unless_the_packet_has_one() {
 #[test]
 fn a_second_run_replaces_the_annotations_of_the_first() {
     let folder = scene();
-    let foreign = [(1, b"ebpfish, but not ours".to_vec()), (8, vec![9; 8])];
-    for given in [&foreign[..], &foreign[..1], &[]] {
+    let person = b"ebpf probe fires here, see ticket 12".to_vec();
+    let foreign = [(1, b"ebpfish, but not ours".to_vec()), (1, person), (8, vec![9; 8])];
+    for given in [&foreign[..], &foreign[..2], &[]] {
         put(&folder, "in.pcapng", &pcapng(false, given));
         join(folder.path(), "in.pcapng", &[]);
         let once = fs::read(folder.path().join("out.pcapng")).expect("output");

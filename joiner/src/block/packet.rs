@@ -9,7 +9,7 @@
 use schema::annotation::option::{
     ByteOrder, OPT_COMMENT, OPT_PROCESS_THREAD, Options, RawOption, padding,
 };
-use schema::annotation::{Annotation, PREFIX};
+use schema::annotation::{self, Annotation};
 
 use super::{Block, ENHANCED_PACKET};
 
@@ -166,11 +166,7 @@ pub struct Added<'a> {
 }
 
 fn is_ours(option: &RawOption<'_>) -> bool {
-    option.code == OPT_COMMENT
-        && option
-            .value
-            .strip_prefix(PREFIX.as_bytes())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b" "))
+    option.code == OPT_COMMENT && annotation::is_ours(option.value)
 }
 
 #[cfg(test)]
@@ -238,6 +234,7 @@ mod tests {
             (0x8000..=u16::MAX, value()),
             Just((OPT_PROCESS_THREAD, vec![9; 8])),
             Just((OPT_COMMENT, b"ebpfish, but not ours".to_vec())),
+            Just((OPT_COMMENT, b"ebpf probe fires here, see ticket 12".to_vec())),
             Just((OPT_COMMENT, vec![])),
         ]
     }
