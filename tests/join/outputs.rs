@@ -43,7 +43,8 @@ fn begun(folder: &TempDir, capture: &[u8]) -> Child {
 fn who_is_ended_leaves_nothing_behind() {
     let folder = scene();
     let before = list(&folder);
-    for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
+    // Ctrl-C does what TERM does, but who runs the tests in the background may have it ignored.
+    for signal in [Signal::TERM, Signal::KILL] {
         let mut child = begun(&folder, &pcapng(false, &[]));
         kill_process(Pid::from_child(&child), signal).expect("it lives");
         assert!(!child.wait().expect("it ends").success());
