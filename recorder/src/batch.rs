@@ -50,7 +50,6 @@ pub struct Batcher {
     users: Users,
     directory: Directory,
     namespaces: LruCache<u64, u64>,
-    kinds: [u64; Kind::ALL.len()],
     texts: Texts,
 }
 
@@ -78,7 +77,6 @@ impl Batcher {
             users: Users::new("/etc/passwd".into()),
             directory,
             namespaces: LruCache::new(MAX_NAMESPACES),
-            kinds: [0; Kind::ALL.len()],
             texts: Texts::default(),
         }
     }
@@ -112,10 +110,10 @@ impl Batcher {
         self.offsets.wall_ns(boot_ns).saturating_sub(boot_ns.cast_signed())
     }
 
-    /// Rows given so far, by kind, in the order of [`Kind::ALL`].
+    /// Rows given so far.
     #[must_use]
-    pub fn kinds(&self) -> [u64; Kind::ALL.len()] {
-        self.kinds
+    pub fn rows(&self) -> u64 {
+        self.seq
     }
 
     /// Rows since the last batch.
@@ -184,7 +182,6 @@ impl Batcher {
         }
         self.seq += 1;
         self.last_boot_ns = row.boot_ns;
-        self.kinds[kind as usize] += 1;
     }
 
     fn push_interface(&mut self, interface: &Interface, event: Event<'_>) {

@@ -61,3 +61,7 @@ pub mod status;
 pub mod summary;
 pub mod text;
 pub mod users;
+
+/// Set in CI, where a skipped test would be a silent one.
+#[cfg(test)]
+const REQUIRE_LIVE: &str = "EBPF_REQUIRE_LIVE";

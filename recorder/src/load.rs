@@ -230,15 +230,12 @@ mod tests {
         assert!(check_ring_bytes(DEFAULT_RING_BYTES).is_ok());
     }
 
-    /// Set in CI, where a skipped test would be a silent one.
-    const REQUIRE_LIVE: &str = "EBPF_REQUIRE_LIVE";
-
     #[test]
     fn every_required_hook_attaches_and_sees_our_own_bind() {
         let mut probes = match load(&LoadOptions { ring_bytes: 1 << 20, ..LoadOptions::default() })
         {
             Ok(probes) => probes,
-            Err(error) if std::env::var_os(REQUIRE_LIVE).is_none() => {
+            Err(error) if std::env::var_os(crate::REQUIRE_LIVE).is_none() => {
                 eprintln!("skipped: {error}");
                 return;
             }

@@ -77,25 +77,17 @@ impl World {
     fn life(mut self, pid: u32, opened: Kind, tuple: FiveTuple, from: f64, to: f64) -> Self {
         let owner = Some(self.identity(pid));
         let life = self.recordings.lives.push(&Life {
-            host: HostId(0),
-            socket_cookie: u64::from(pid),
             namespace: Some(NamespaceId(0)),
             direction: match opened {
                 Kind::TcpConnect => Some(EventDirection::Out),
                 Kind::TcpAccept => Some(EventDirection::In),
                 _ => None,
             },
-            opened,
             closed: Some(Kind::TcpClose),
-            start_ns: at(from),
             end_ns: at(to),
             sure_ns: at(to),
             owner,
-            tid: None,
-            latency_us: None,
-            retransmits: None,
-            bytes: None,
-            error: TextId::NONE,
+            ..Life::new(HostId(0), u64::from(pid), opened, at(from))
         });
         let conversation = Conversation { life, tuple, opened, opened_ns: at(from), owner: None };
         self.recordings.conversations.push(&conversation, &self.recordings.lives);

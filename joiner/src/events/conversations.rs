@@ -245,7 +245,7 @@ mod tests {
     use schema::Endpoint;
 
     use super::*;
-    use crate::events::{HostId, Life, TextId};
+    use crate::events::{HostId, Life};
 
     const _: () = assert!(size_of::<Talk>() == 20 && size_of::<More>() == 16);
 
@@ -253,23 +253,7 @@ mod tests {
     fn lives(starts: &[i64]) -> Lives {
         let mut lives = Lives::default();
         for &start_ns in starts {
-            lives.push(&Life {
-                host: HostId(0),
-                socket_cookie: 1,
-                namespace: None,
-                direction: None,
-                opened: Kind::TcpConnect,
-                closed: None,
-                start_ns,
-                end_ns: start_ns,
-                sure_ns: start_ns,
-                owner: None,
-                tid: None,
-                latency_us: None,
-                retransmits: None,
-                bytes: None,
-                error: TextId::NONE,
-            });
+            lives.push(&Life::new(HostId(0), 1, Kind::TcpConnect, start_ns));
         }
         lives
     }

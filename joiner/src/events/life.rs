@@ -53,6 +53,28 @@ pub struct Life {
 }
 
 impl Life {
+    /// The life of a socket of which nothing is known but one row, of kind `opened` at `time_ns`.
+    #[must_use]
+    pub fn new(host: HostId, socket_cookie: u64, opened: Kind, time_ns: i64) -> Self {
+        Self {
+            host,
+            socket_cookie,
+            namespace: None,
+            direction: None,
+            opened,
+            closed: None,
+            start_ns: time_ns,
+            end_ns: time_ns,
+            sure_ns: time_ns,
+            owner: None,
+            tid: None,
+            latency_us: None,
+            retransmits: None,
+            bytes: None,
+            error: TextId::NONE,
+        }
+    }
+
     /// Whether it is of a connection that a listener took.
     #[must_use]
     pub fn accepted(&self) -> bool {

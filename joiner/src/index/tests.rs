@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use schema::{EventDirection, FiveTuple, Kind};
 
 use super::*;
-use crate::events::{Conversation, Life, TextId};
+use crate::events::{Conversation, Life};
 
 #[derive(Clone, Copy, Debug)]
 struct Socket {
@@ -51,22 +51,14 @@ fn recordings(sockets: &[Socket]) -> Recordings {
     let mut recordings = Recordings::default();
     for (cookie, socket) in (0..).zip(sockets) {
         let end_ns = socket.start_ns + socket.lasts_ns;
+        let host = HostId(socket.host);
         let life = recordings.lives.push(&Life {
-            host: HostId(socket.host),
-            socket_cookie: cookie,
             namespace: socket.namespace.map(NamespaceId),
             direction: Some(EventDirection::Out),
-            opened: Kind::TcpConnect,
             closed: socket.is_closed.then_some(Kind::TcpClose),
-            start_ns: socket.start_ns,
             end_ns,
             sure_ns: end_ns,
-            owner: None,
-            tid: None,
-            latency_us: None,
-            retransmits: None,
-            bytes: None,
-            error: TextId::NONE,
+            ..Life::new(host, cookie, Kind::TcpConnect, socket.start_ns)
         });
         let conversation = Conversation {
             life,

@@ -41,16 +41,11 @@ impl Misses {
     /// # Errors
     /// What the system says.
     pub(super) fn count(&self) -> io::Result<u64> {
-        let mut sum = 0;
-        for copies in &self.0 {
-            let mut least = None;
-            for copy in copies {
-                let count = copy.count()?;
-                least = Some(least.map_or(count, |least: u64| least.min(count)));
-            }
-            sum += least.unwrap_or(0);
-        }
-        Ok(sum)
+        let least = |copies: &Vec<Counter>| -> io::Result<u64> {
+            let counts: io::Result<Vec<u64>> = copies.iter().map(Counter::count).collect();
+            Ok(counts?.into_iter().min().unwrap_or(0))
+        };
+        self.0.iter().map(least).sum()
     }
 }
 

@@ -109,23 +109,7 @@ impl Builder {
             return *latest;
         }
         self.has_again |= *latest != NO_LIFE;
-        *latest = lives.push(&Life {
-            host,
-            socket_cookie: cookie,
-            namespace: None,
-            direction: None,
-            opened: kind,
-            closed: None,
-            start_ns: time_ns,
-            end_ns: time_ns,
-            sure_ns: time_ns,
-            owner: None,
-            tid: None,
-            latency_us: None,
-            retransmits: None,
-            bytes: None,
-            error: TextId::NONE,
-        });
+        *latest = lives.push(&Life::new(host, cookie, kind, time_ns));
         self.refined.push(false);
         self.first_conversations.push(NO_CONVERSATION);
         *latest

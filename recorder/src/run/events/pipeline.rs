@@ -367,12 +367,7 @@ impl Pipeline {
 
     /// Rows given to the file so far.
     pub(super) fn rows(&self) -> u64 {
-        self.kinds().iter().sum()
-    }
-
-    /// The same by kind.
-    pub(super) fn kinds(&self) -> [u64; Kind::ALL.len()] {
-        self.batcher.kinds()
+        self.batcher.rows()
     }
 
     /// Lets go of every row held, a last one for the clock included.

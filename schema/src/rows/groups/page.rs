@@ -8,6 +8,8 @@
 //!                                                                            └─ 1 i32 number of values
 //! ```
 
+use crate::compact::read_varint;
+
 /// Bits of a field's first byte that hold its type.
 const TYPE: u8 = 0x0f;
 const I32: u8 = 5;
@@ -49,16 +51,8 @@ fn field(bytes: &mut &[u8], before: i64) -> Option<(i64, u8)> {
 
 /// A number: LEB128, zigzag.
 fn integer(bytes: &mut &[u8]) -> Option<i64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed());
-        }
-    }
-    None
+    let value = read_varint(bytes)?;
+    Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
 }
 
 #[cfg(test)]
